@@ -58,8 +58,13 @@ type Asks struct {
 	DriverCapabilities *string           `json:"driverCapabilities,omitempty"`
 	LegacyImage        bool              `json:"legacyImage,omitempty"` // CUDA_VERSION set, NVIDIA_REQUIRE_CUDA not
 	CUDAVersion        string            `json:"cudaVersion,omitempty"`
-	Require            map[string]string `json:"require,omitempty"`          // NVIDIA_REQUIRE_*
-	GenericResources   map[string]string `json:"genericResources,omitempty"` // DOCKER_RESOURCE_*
+	Require            map[string]string `json:"require,omitempty"`                 // NVIDIA_REQUIRE_*
+	GenericResources   map[string]string `json:"genericResources,omitempty"`        // DOCKER_RESOURCE_*
+	VisibleFromImage   bool              `json:"visibleDevicesFromImage,omitempty"` // the value is the image's own
+	DeviceRequests     []DeviceRequest   `json:"deviceRequests,omitempty"`
+	Devices            []string          `json:"devices,omitempty"` // host paths and CDI names of --device
+	DeviceCgroupRules  []string          `json:"deviceCgroupRules,omitempty"`
+	VolumeMountDevices []string          `json:"volumeMountDevices,omitempty"` // names below /var/run/nvidia-container-devices
 	ShmSizeBytes       *uint64           `json:"shmSizeBytes,omitempty"`
 	MemoryLimitBytes   *uint64           `json:"memoryLimitBytes,omitempty"`
 	PidMode            string            `json:"pidMode,omitempty"`
@@ -82,4 +87,12 @@ type Usage struct {
 type UsageProcess struct {
 	GPU int `json:"gpu"`
 	GPUProcess
+}
+
+// DeviceRequest is a request of --gpus or of a CDI device as the engine keeps it. Count -1 is all.
+type DeviceRequest struct {
+	Driver       string     `json:"driver,omitempty"`
+	Count        int        `json:"count,omitempty"`
+	DeviceIDs    []string   `json:"deviceIds,omitempty"`
+	Capabilities [][]string `json:"capabilities,omitempty"`
 }

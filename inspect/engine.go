@@ -2,17 +2,200 @@ package inspect
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 )
 
 // EngineAPI is what inspect asks of an engine; *client.Client is one.
 type EngineAPI interface {
-	Ping(context.Context, client.PingOptions) (client.PingResult, error)
 	ServerVersion(context.Context, client.ServerVersionOptions) (client.ServerVersionResult, error)
 	Info(context.Context, client.InfoOptions) (client.SystemInfoResult, error)
 	ContainerList(context.Context, client.ContainerListOptions) (client.ContainerListResult, error)
 	ContainerInspect(context.Context, string, client.ContainerInspectOptions) (client.ContainerInspectResult, error)
-	ContainerTop(context.Context, string, client.ContainerTopOptions) (client.ContainerTopResult, error)
 	ImageInspect(context.Context, string, ...client.ImageInspectOption) (client.ImageInspectResult, error)
+}
+
+// EngineSource asks the engine for its version and settings (GET /version, GET /info).
+var EngineSource = Source{Name: "engine", Read: readEngine}
+
+func readEngine(ctx context.Context, m Machine) (Patch, error) {
+	e := &Engine{Context: m.Context, Endpoint: m.Host}
+	patch := func(s *Snapshot) { s.Engine = e }
+	api, err := dial(ctx, m)
+	var version client.ServerVersionResult
+	var info client.SystemInfoResult
+	var infoErr error
+	if err == nil {
+		var wg sync.WaitGroup
+		wg.Go(func() { info, infoErr = api.Info(ctx, client.InfoOptions{}) })
+		version, err = api.ServerVersion(ctx, client.ServerVersionOptions{})
+		wg.Wait()
+	}
+	if err != nil {
+		e.Unreachable, e.Error, err = whyUnreachable(ctx, m.Host, err)
+		return patch, err
+	}
+	e.Version, e.APIVersionMax = version.Version, version.APIVersion
+	e.Kernel, e.Architecture, e.OSType = "", version.Arch, version.Os
+	for _, component := range version.Components {
+		switch component.Name {
+		case "containerd":
+			e.ContainerdVersion = component.Version
+		case "runc":
+			e.RuncVersion = component.Version
+		}
+	}
+	if infoErr != nil {
+		return patch, fmt.Errorf("engine's settings: %w", infoErr)
+	}
+	e.describe(info.Info)
+	host := hostOfEngine(info.Info)
+	return func(s *Snapshot) {
+		s.Engine = e
+		s.Host = host // replaced by what this machine tells of itself, where the engine runs here
+	}, nil
+}
+
+func dial(ctx context.Context, m Machine) (EngineAPI, error) {
+	if m.Dial == nil {
+		return nil, errors.New("no engine is set")
+	}
+	return m.Dial(ctx)
+}
+
+// describe takes over the engine's answer to GET /info.
+func (e *Engine) describe(info system.Info) {
+	e.Name, e.OperatingSystem, e.Kernel, e.RootDir = info.Name, info.OperatingSystem, info.KernelVersion, info.DockerRootDir
+	if info.OSType != "" {
+		e.OSType = info.OSType
+	}
+	e.CgroupDriver, e.CgroupVersion, e.DefaultRuntime = info.CgroupDriver, info.CgroupVersion, info.DefaultRuntime
+	e.CDIDirs, e.SecurityOptions, e.Warnings = info.CDISpecDirs, info.SecurityOptions, info.Warnings
+	e.Containers, e.Running = &info.Containers, &info.ContainersRunning
+	e.Runtimes = map[string]Runtime{}
+	for name, r := range info.Runtimes {
+		e.Runtimes[name] = Runtime{Path: r.Path, Type: r.Type, Args: r.Args}
+	}
+	for _, d := range info.DiscoveredDevices {
+		e.DiscoveredDevices = append(e.DiscoveredDevices, DiscoveredDevice{Source: d.Source, ID: d.ID})
+	}
+	rootless := false
+	for _, option := range info.SecurityOptions {
+		rootless = rootless || strings.Contains(option, "name=rootless")
+	}
+	e.Rootless = &rootless
+	e.Snap = ptr(strings.HasPrefix(info.DockerRootDir, "/var/snap/docker/"))
+	desktop := info.OperatingSystem == "Docker Desktop"
+	for _, label := range info.Labels {
+		desktop = desktop || strings.HasPrefix(label, "com.docker.desktop.")
+	}
+	e.Desktop = &desktop
+	for _, r := range info.GenericResources {
+		switch {
+		case r.NamedResourceSpec != nil:
+			e.GenericResources = append(e.GenericResources, r.NamedResourceSpec.Kind+"="+r.NamedResourceSpec.Value)
+		case r.DiscreteResourceSpec != nil:
+			e.GenericResources = append(e.GenericResources, fmt.Sprintf("%s=%d", r.DiscreteResourceSpec.Kind, r.DiscreteResourceSpec.Value))
+		}
+	}
+	if state := string(info.Swarm.LocalNodeState); state != "" && state != "inactive" {
+		e.Swarm = &Swarm{State: state, Manager: info.Swarm.ControlAvailable, NodeID: info.Swarm.NodeID}
+	}
+}
+
+// hostOfEngine is what the engine tells of the machine it runs on.
+func hostOfEngine(info system.Info) *Host {
+	h := &Host{Name: info.Name, OS: info.OperatingSystem, Kernel: info.KernelVersion, Architecture: info.Architecture, CPUs: info.NCPU}
+	if info.MemTotal > 0 {
+		h.MemoryTotalBytes = ptr(uint64(info.MemTotal))
+	}
+	return h
+}
+
+// whyUnreachable sorts an error of the connection, and says it in the user's words.
+func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, text string, wrapped error) {
+	var opErr *net.OpError
+	plain := err.Error()
+	if errors.As(err, &opErr) {
+		plain = opErr.Err.Error()
+	}
+	switch {
+	case errors.Is(err, fs.ErrPermission) || strings.Contains(plain, "permission denied"):
+		return "denied", "permission denied", fmt.Errorf("%s: %w", endpoint, fs.ErrPermission)
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, context.DeadlineExceeded)
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrNotExist) || strings.Contains(plain, "no such file or directory"):
+		return "no-socket", "there is no such socket", fmt.Errorf("%s: there is no such socket", endpoint)
+	case errors.Is(err, syscall.ECONNREFUSED) || client.IsErrConnectionFailed(err):
+		// The client hides the cause behind its own sentence; the socket itself tells more.
+		if path, ok := strings.CutPrefix(endpoint, "unix://"); ok {
+			if conn, dialErr := (&net.Dialer{}).DialContext(ctx, "unix", path); dialErr != nil {
+				if errors.Is(dialErr, fs.ErrPermission) {
+					return "denied", "permission denied", fmt.Errorf("%s: %w", endpoint, fs.ErrPermission)
+				}
+				if errors.Is(dialErr, fs.ErrNotExist) {
+					return "no-socket", "there is no such socket", fmt.Errorf("%s: there is no such socket", endpoint)
+				}
+			} else {
+				conn.Close()
+			}
+		}
+		return "not-running", "nothing answers there", fmt.Errorf("%s: nothing answers there", endpoint)
+	}
+	if len(plain) > 300 {
+		plain = plain[:300] + "…"
+	}
+	return "unknown", plain, fmt.Errorf("%s: %w", endpoint, err)
+}
+
+// elsewhereByEndpoint says why the engine behind an endpoint cannot be on this machine, or "".
+func elsewhereByEndpoint(context, endpoint string) string {
+	if strings.HasPrefix(context, "desktop-") || strings.Contains(endpoint, "/.docker/desktop/") || strings.Contains(endpoint, "/.docker/run/docker.sock") || strings.Contains(endpoint, "dockerDesktop") {
+		return "not read: the engine runs in Docker Desktop's virtual machine"
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil || endpoint == "" {
+		return ""
+	}
+	switch u.Scheme {
+	case "ssh", "tcp", "http", "https":
+		host := u.Hostname()
+		if ip := net.ParseIP(host); u.Scheme != "ssh" && (host == "localhost" || ip != nil && ip.IsLoopback()) {
+			return ""
+		}
+		return fmt.Sprintf("not read: the engine runs on another machine (%s://%s)", u.Scheme, host)
+	}
+	return ""
+}
+
+// elsewhereByFacts says by what the engine told of itself that it runs on another machine or kernel, or
+// "": a socket can be forwarded. Kernel release and memory are compared, which differ between machines
+// and, unlike the host's name, do not between a machine and its containers.
+func elsewhereByFacts(s *Snapshot, root Root) string {
+	e := s.Engine
+	if e == nil || e.Version == "" {
+		return ""
+	}
+	if e.Desktop != nil && *e.Desktop {
+		return "not read: the engine runs in Docker Desktop's virtual machine"
+	}
+	here := root.ReadLine("/proc/sys/kernel/osrelease")
+	if e.Kernel != "" && here != "" && e.Kernel != here {
+		return fmt.Sprintf("not read: the engine runs on another machine or kernel (%s, this one %s)", e.Kernel, here)
+	}
+	meminfo, _ := root.ReadFile("/proc/meminfo")
+	if memory := memInfo(meminfo, "MemTotal"); memory != nil && s.Host != nil && s.Host.MemoryTotalBytes != nil && *memory != *s.Host.MemoryTotalBytes {
+		return "not read: the engine runs on another machine (its memory differs)"
+	}
+	return ""
 }

@@ -30,8 +30,9 @@ type Snapshot struct {
 
 // Tool is the docker-gpu that took the Snapshot.
 type Tool struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
+	Name     string `json:"name"`
+	Version  string `json:"version"`
+	Platform string `json:"platform,omitempty"` // linux/amd64
 }
 
 // A Reading tells how one source was read. A source without Error, Denied, TimedOut, Absent and Note

@@ -1,0 +1,202 @@
+package inspect
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// inspectAtOnce bounds the questions that one engine is asked at the same time.
+const inspectAtOnce = 16
+
+// ContainersSource asks the engine for its running containers, or for all, and how each of them came to
+// a GPU (GET /containers/json, GET /containers/ID/json, GET /images/ID/json).
+func ContainersSource(all bool) Source {
+	return Source{Name: "containers", Read: func(ctx context.Context, m Machine) (Patch, error) {
+		api, err := dial(ctx, m)
+		if err != nil {
+			_, _, err = whyUnreachable(ctx, m.Host, err)
+			return nil, err
+		}
+		list, err := api.ContainerList(ctx, client.ContainerListOptions{All: all})
+		if err != nil {
+			_, _, err = whyUnreachable(ctx, m.Host, err)
+			return nil, err
+		}
+		found := make([]*Container, len(list.Items))
+		errs := make([]error, len(list.Items))
+		images := &imageVariables{api: api}
+		slots := make(chan struct{}, inspectAtOnce)
+		var wg sync.WaitGroup
+		for i, item := range list.Items {
+			wg.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				answer, err := api.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
+				if cerrdefs.IsNotFound(err) { // it went away between the two questions
+					return
+				}
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				c := describeContainer(answer.Container)
+				c.Status = bounded(item.Status)
+				if c.Asks.VisibleDevices != nil {
+					value, known := images.visible(ctx, answer.Container.Image)
+					c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
+				}
+				found[i] = &c
+			})
+		}
+		wg.Wait()
+		containers := []Container{}
+		for i, c := range found {
+			if c != nil {
+				containers = append(containers, *c)
+			}
+			if errs[i] != nil && err == nil {
+				err = errs[i]
+			}
+		}
+		return func(s *Snapshot) { s.Containers = containers }, err
+	}}
+}
+
+// imageVariables asks for NVIDIA_VISIBLE_DEVICES of an image once, however many containers it has.
+type imageVariables struct {
+	api   EngineAPI
+	mu    sync.Mutex
+	known map[string]func() (string, bool)
+}
+
+func (v *imageVariables) visible(ctx context.Context, image string) (string, bool) {
+	v.mu.Lock()
+	if v.known == nil {
+		v.known = map[string]func() (string, bool){}
+	}
+	ask, ok := v.known[image]
+	if !ok {
+		ask = sync.OnceValues(func() (string, bool) {
+			answer, err := v.api.ImageInspect(ctx, image)
+			if err != nil || answer.Config == nil {
+				return "", false
+			}
+			value, set := variable(answer.Config.Env, "NVIDIA_VISIBLE_DEVICES")
+			return value, set
+		})
+		v.known[image] = ask
+	}
+	v.mu.Unlock()
+	return ask()
+}
+
+// variable is the value of a variable in a list of KEY=value; the last one counts.
+func variable(env []string, key string) (value string, set bool) {
+	for _, entry := range env {
+		if rest, ok := strings.CutPrefix(entry, key+"="); ok {
+			value, set = bounded(rest), true
+		}
+	}
+	return value, set
+}
+
+// mostText bounds every string that an engine, an image or a user of it chose.
+const mostText = 4096
+
+func bounded(s string) string {
+	if len(s) > mostText {
+		return s[:mostText]
+	}
+	return s
+}
+
+// containerDevices is the folder whose mounts ask for GPUs, where the toolkit's configuration lets them.
+const containerDevices = "/var/run/nvidia-container-devices/"
+
+func describeContainer(answer container.InspectResponse) Container {
+	c := Container{ID: answer.ID, Name: bounded(strings.TrimPrefix(answer.Name, "/")), ImageID: answer.Image}
+	if created, err := time.Parse(time.RFC3339Nano, answer.Created); err == nil {
+		c.CreatedAt = &created
+	}
+	if state := answer.State; state != nil {
+		c.State, c.Error, c.PID = string(state.Status), bounded(state.Error), state.Pid
+		if !state.Running {
+			c.ExitCode, c.OOMKilled = ptr(state.ExitCode), ptr(state.OOMKilled)
+		}
+		if started, err := time.Parse(time.RFC3339Nano, state.StartedAt); err == nil && !started.IsZero() {
+			c.StartedAt = &started
+		}
+		if state.Health != nil && state.Health.Status != "none" {
+			c.Health = string(state.Health.Status)
+		}
+	}
+	a := &c.Asks
+	if config := answer.Config; config != nil {
+		c.Image, a.User = bounded(config.Image), config.User
+		c.ComposeProject, c.ComposeService = bounded(config.Labels["com.docker.compose.project"]), bounded(config.Labels["com.docker.compose.service"])
+		c.Labels = map[string]string{}
+		for key, value := range config.Labels {
+			if len(c.Labels) < 64 {
+				c.Labels[bounded(key)] = bounded(value)
+			}
+		}
+		if value, set := variable(config.Env, "NVIDIA_VISIBLE_DEVICES"); set {
+			a.VisibleDevices = &value
+		}
+		if value, set := variable(config.Env, "NVIDIA_DRIVER_CAPABILITIES"); set {
+			a.DriverCapabilities = &value
+		}
+		a.CUDAVersion, _ = variable(config.Env, "CUDA_VERSION")
+		for _, entry := range config.Env { // no other value of the environment is kept
+			key, value, _ := strings.Cut(entry, "=")
+			switch {
+			case strings.HasPrefix(key, "NVIDIA_REQUIRE_"):
+				a.Require = with(a.Require, key, bounded(value))
+			case strings.HasPrefix(key, "DOCKER_RESOURCE_"):
+				a.GenericResources = with(a.GenericResources, key, bounded(value))
+			}
+		}
+		_, requires := a.Require["NVIDIA_REQUIRE_CUDA"]
+		a.LegacyImage = a.CUDAVersion != "" && !requires
+	}
+	if host := answer.HostConfig; host != nil {
+		c.Runtime, c.Privileged = host.Runtime, host.Privileged
+		for _, r := range host.DeviceRequests {
+			a.DeviceRequests = append(a.DeviceRequests, DeviceRequest{Driver: r.Driver, Count: r.Count, DeviceIDs: r.DeviceIDs, Capabilities: r.Capabilities})
+		}
+		for _, d := range host.Devices {
+			a.Devices = append(a.Devices, bounded(d.PathOnHost))
+		}
+		a.DeviceCgroupRules, a.CapAdd, a.SecurityOpt = host.DeviceCgroupRules, host.CapAdd, host.SecurityOpt
+		a.PidMode, a.IpcMode = string(host.PidMode), string(host.IpcMode)
+		if host.ShmSize > 0 {
+			a.ShmSizeBytes = ptr(uint64(host.ShmSize))
+		}
+		if host.Memory > 0 {
+			a.MemoryLimitBytes = ptr(uint64(host.Memory))
+		}
+	}
+	for _, mount := range answer.Mounts {
+		if name, ok := strings.CutPrefix(mount.Destination, containerDevices); ok {
+			a.VolumeMountDevices = append(a.VolumeMountDevices, name)
+		}
+		if strings.HasSuffix(mount.Source, "/docker.sock") {
+			a.DockerSocket = true
+		}
+	}
+	return c
+}
+
+func with(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
+}

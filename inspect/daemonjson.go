@@ -1,0 +1,178 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DaemonConfigSource reads daemon.json, which is not always what the engine runs with, and when the
+// engine was started.
+var DaemonConfigSource = Source{Name: "daemon.json", Local: true, Read: readDaemonConfig}
+
+func readDaemonConfig(_ context.Context, m Machine) (Patch, error) {
+	name := "/etc/docker/daemon.json"
+	var started *time.Time
+	if pid := m.Root.ReadLine("/var/run/docker.pid"); isDigits(pid) {
+		started = processStart(m.Root, pid)
+		if cmdline, err := m.Root.ReadFile("/proc/" + pid + "/cmdline"); err == nil {
+			if set := configFlag(string(cmdline)); set != "" {
+				name = set
+			}
+		}
+	}
+	if uid := currentUser().UID; uid != 0 && m.Getenv != nil && strings.Contains(m.Host, "/run/user/"+strconv.Itoa(uid)+"/") {
+		config := m.Getenv("XDG_CONFIG_HOME")
+		if config == "" {
+			config = m.Getenv("HOME") + "/.config"
+		}
+		name = path.Join(config, "docker/daemon.json")
+	} else if m.Root.Exists("/var/snap/docker/current/config/daemon.json") && !m.Root.Exists(name) {
+		name = "/var/snap/docker/current/config/daemon.json"
+	}
+	f := &ConfigFile{Path: name}
+	data, err := m.Root.ReadFile(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	case err == nil:
+		f.Exists = true
+		if info, statErr := m.Root.Stat(name); statErr == nil {
+			f.ModifiedAt = ptr(info.ModTime().UTC())
+		}
+		f.parse(data)
+	}
+	return func(s *Snapshot) {
+		if s.Engine != nil {
+			s.Engine.ConfigFile, s.Engine.StartedAt = f, started
+			seeRuntimes(m.Root, s.Engine)
+		}
+	}, err
+}
+
+// parse reads the file as dockerd does: strictly JSON. Where that fails, place and reason are kept and
+// nothing else.
+func (f *ConfigFile) parse(data []byte) {
+	if len(bytes.TrimSpace(data)) == 0 { // dockerd takes an empty file for {}
+		return
+	}
+	var config struct {
+		Runtimes map[string]struct {
+			Path string   `json:"path"`
+			Type string   `json:"runtimeType"`
+			Args []string `json:"runtimeArgs"`
+		} `json:"runtimes"`
+		DefaultRuntime   string                     `json:"default-runtime"`
+		Features         map[string]json.RawMessage `json:"features"`
+		CDIDirs          []string                   `json:"cdi-spec-dirs"`
+		ExecOpts         []string                   `json:"exec-opts"`
+		GenericResources []string                   `json:"node-generic-resources"`
+		DataRoot         string                     `json:"data-root"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	err := dec.Decode(&config)
+	offset := dec.InputOffset()
+	if err == nil {
+		if _, more := dec.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("something follows the closing brace")
+		}
+	}
+	if err != nil {
+		var syntax *json.SyntaxError
+		var kind *json.UnmarshalTypeError
+		switch {
+		case errors.As(err, &syntax):
+			offset = syntax.Offset
+		case errors.As(err, &kind):
+			offset = kind.Offset
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			offset, err = int64(len(data)), errors.New("the file ends too early")
+		}
+		line, column := position(data, offset)
+		f.Problem = &FileProblem{Path: f.Path, Line: line, Column: column, Message: strings.TrimPrefix(err.Error(), "json: ")}
+		return
+	}
+	f.DefaultRuntime, f.CDIDirs, f.ExecOpts, f.GenericResources, f.DataRoot = config.DefaultRuntime, config.CDIDirs, config.ExecOpts, config.GenericResources, config.DataRoot
+	for name, r := range config.Runtimes {
+		if f.Runtimes == nil {
+			f.Runtimes = map[string]Runtime{}
+		}
+		f.Runtimes[name] = Runtime{Path: r.Path, Type: r.Type, Args: r.Args}
+	}
+	for name, raw := range config.Features {
+		var on bool
+		if json.Unmarshal(raw, &on) != nil {
+			continue // hooks and the like are no switches
+		}
+		if f.Features == nil {
+			f.Features = map[string]bool{}
+		}
+		f.Features[name] = on
+	}
+}
+
+// position turns a byte offset, as encoding/json counts it (behind the byte), into line and column.
+func position(data []byte, offset int64) (line, column int) {
+	at := max(0, min(int(offset)-1, len(data)))
+	line = 1 + bytes.Count(data[:at], []byte("\n"))
+	return line, at - bytes.LastIndexByte(data[:at], '\n')
+}
+
+// configFlag is the value of --config-file in a command line of /proc.
+func configFlag(cmdline string) string {
+	args := strings.Split(cmdline, "\x00")
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--config-file="); ok {
+			return value
+		}
+		if arg == "--config-file" && i+1 < len(args) {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+// processStart is when a process was started: field 22 of /proc/PID/stat, in ticks of 10 ms since boot.
+func processStart(root Root, pid string) *time.Time {
+	stat := root.ReadLine("/proc/" + pid + "/stat")
+	booted := bootTime(root)
+	_, rest, ok := strings.Cut(stat[strings.LastIndexByte(stat, ')')+1:], " ")
+	fields := strings.Fields(rest)
+	if !ok || booted == nil || len(fields) < 20 {
+		return nil
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 54)
+	if err != nil {
+		return nil
+	}
+	return ptr(booted.Add(time.Duration(ticks) * 10 * time.Millisecond))
+}
+
+// seeRuntimes notes of each runtime of the engine whether its binary is there.
+func seeRuntimes(root Root, e *Engine) {
+	for name, r := range e.Runtimes {
+		if r.Path == "" {
+			continue
+		}
+		found := false
+		if path.IsAbs(r.Path) {
+			found = root.Exists(r.Path)
+		} else {
+			for _, folder := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+				found = found || root.Exists(path.Join(folder, r.Path))
+			}
+			if !found {
+				continue // the engine's PATH is its own: not seen is not "missing"
+			}
+		}
+		r.Exists = &found
+		e.Runtimes[name] = r
+	}
+}

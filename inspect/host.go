@@ -1,0 +1,328 @@
+package inspect
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// HostSource reads the machine and its operating system from /etc, /proc, /sys and /dev.
+var HostSource = Source{Name: "host", Local: true, Read: readHost}
+
+func readHost(_ context.Context, m Machine) (Patch, error) {
+	h := &Host{Architecture: runtime.GOARCH, OS: runtime.GOOS}
+	if runtime.GOOS != "linux" {
+		return func(s *Snapshot) { s.Host = h }, nil
+	}
+	release := parseOSRelease(first(m.Root, "/etc/os-release", "/usr/lib/os-release"))
+	h.OS, h.OSID, h.OSVersion = release["PRETTY_NAME"], release["ID"], release["VERSION_ID"]
+	h.Name = m.Root.ReadLine("/proc/sys/kernel/hostname")
+	h.Kernel = m.Root.ReadLine("/proc/sys/kernel/osrelease")
+	h.Init = m.Root.ReadLine("/proc/1/comm")
+	meminfo, _ := m.Root.ReadFile("/proc/meminfo")
+	h.MemoryTotalBytes, h.MemoryAvailableBytes = memInfo(meminfo, "MemTotal"), memInfo(meminfo, "MemAvailable")
+	cpuinfo, _ := m.Root.ReadFile("/proc/cpuinfo")
+	h.CPUs = bytes.Count(cpuinfo, []byte("\nprocessor")) + min(1, bytes.Count(cpuinfo[:min(9, len(cpuinfo))], []byte("processor")))
+	h.BootedAt = bootTime(m.Root)
+	h.WSL = readWSL(m.Root, h.Kernel)
+	h.Virtualization = virtualization(m.Root, h.WSL, cpuinfo)
+	h.Container = containerKind(m.Root)
+	h.SELinux = map[string]string{"1": "enforcing", "0": "permissive"}[m.Root.ReadLine("/sys/fs/selinux/enforce")]
+	if on := m.Root.ReadLine("/sys/module/apparmor/parameters/enabled"); on != "" {
+		h.AppArmor = ptr(on == "Y")
+	}
+	// The variable's first four bytes are its attributes (https://docs.kernel.org/filesystems/efivarfs.html).
+	if v, err := m.Root.ReadFile("/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"); err == nil && len(v) == 5 {
+		h.SecureBoot = ptr(v[4] == 1)
+	}
+	if _, after, ok := strings.Cut(m.Root.ReadLine("/sys/kernel/security/lockdown"), "["); ok {
+		h.Lockdown, _, _ = strings.Cut(after, "]")
+	}
+	switch {
+	case m.Root.Exists("/sys/fs/cgroup/cgroup.controllers"):
+		h.CgroupVersion = 2
+	case m.Root.Exists("/sys/fs/cgroup"):
+		h.CgroupVersion = 1
+	}
+	var errs []error
+	var err error
+	if h.PCI, err = readPCI(m.Root); err != nil {
+		errs = append(errs, err)
+	}
+	if h.Modules, err = readModules(m.Root); err != nil {
+		errs = append(errs, err)
+	}
+	h.ModulesAvailable = modulesAvailable(m.Root, h.Kernel)
+	h.DeviceNodes, h.CharLinks = readDeviceNodes(m.Root)
+	h.Libraries = readLibraries(m.Root)
+	h.Daemons = readDaemons(m.Root)
+	h.User = currentUser()
+	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func first(root Root, names ...string) []byte {
+	for _, name := range names {
+		if data, err := root.ReadFile(name); err == nil {
+			return data
+		}
+	}
+	return nil
+}
+
+// parseOSRelease reads the KEY=value lines of os-release(5).
+func parseOSRelease(data []byte) map[string]string {
+	values := map[string]string{}
+	for line := range strings.Lines(string(data)) {
+		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if !ok || strings.HasPrefix(key, "#") {
+			continue
+		}
+		if plain, err := strconv.Unquote(value); err == nil {
+			value = plain
+		}
+		values[key] = strings.Trim(value, `'"`)
+	}
+	return values
+}
+
+// memInfo is a figure of /proc/meminfo, which counts in KiB.
+func memInfo(data []byte, key string) *uint64 {
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, key+":"); ok {
+			if kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 54); err == nil {
+				return ptr(kib << 10)
+			}
+		}
+	}
+	return nil
+}
+
+func bootTime(root Root) *time.Time {
+	data, err := root.ReadFile("/proc/stat")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "btime "); ok {
+			if sec, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64); err == nil {
+				return ptr(time.Unix(sec, 0).UTC())
+			}
+		}
+	}
+	return nil
+}
+
+// readWSL: Microsoft's kernels say so in their release; only version 2 has a kernel of its own
+// ("…-microsoft-standard-WSL2"), version 1 says "Microsoft" with a capital.
+func readWSL(root Root, kernel string) *WSL {
+	if !strings.Contains(strings.ToLower(kernel), "microsoft") {
+		return nil
+	}
+	w := &WSL{Version: 2}
+	if strings.Contains(kernel, "Microsoft") {
+		w.Version = 1
+	}
+	w.DXG = root.Exists("/dev/dxg")
+	w.Libraries = root.Exists("/usr/lib/wsl/lib/libdxcore.so")
+	w.NVIDIALib = root.Exists("/usr/lib/wsl/lib/libnvidia-ml.so.1") || root.Exists("/usr/lib/wsl/lib/libcuda.so.1")
+	return w
+}
+
+func virtualization(root Root, wsl *WSL, cpuinfo []byte) string {
+	if wsl != nil {
+		return "microsoft"
+	}
+	vendor := strings.ToLower(root.ReadLine("/sys/class/dmi/id/sys_vendor") + " " + root.ReadLine("/sys/class/dmi/id/product_name"))
+	for _, known := range [][2]string{{"qemu", "kvm"}, {"kvm", "kvm"}, {"vmware", "vmware"}, {"virtualbox", "virtualbox"}, {"innotek", "virtualbox"},
+		{"microsoft corporation virtual", "microsoft"}, {"xen", "xen"}, {"amazon ec2", "amazon"}, {"google compute", "google"}, {"parallels", "parallels"}} {
+		if strings.Contains(vendor, known[0]) {
+			return known[1]
+		}
+	}
+	if kind := root.ReadLine("/sys/hypervisor/type"); kind != "" {
+		return kind
+	}
+	for line := range strings.Lines(string(cpuinfo)) {
+		if strings.HasPrefix(line, "flags") {
+			if slices.Contains(strings.Fields(line), "hypervisor") {
+				return "unknown"
+			}
+			return "none"
+		}
+	}
+	return ""
+}
+
+// containerKind says what kind of container this process runs in, by the marks that engines leave.
+func containerKind(root Root) string {
+	switch {
+	case root.Exists("/run/.containerenv"):
+		return "podman"
+	case root.Exists("/var/run/secrets/kubernetes.io"):
+		return "kubernetes"
+	case root.Exists("/.dockerenv"):
+		return "docker"
+	}
+	env, _ := root.ReadFile("/proc/1/environ")
+	if bytes.Contains(env, []byte("container=lxc")) {
+		return "lxc"
+	}
+	return ""
+}
+
+// readPCI lists the display functions (class 03xxxx) of vendor 10de.
+func readPCI(root Root) ([]PCIDevice, error) {
+	const folder = "/sys/bus/pci/devices"
+	entries, err := root.ReadDir(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // a machine without PCI bus, as WSL2 and small VMs are
+		if root.Exists("/sys/bus") {
+			return []PCIDevice{}, nil
+		}
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	found := []PCIDevice{}
+	for _, entry := range entries {
+		at := path.Join(folder, entry.Name())
+		class := root.ReadLine(at + "/class")
+		if root.ReadLine(at+"/vendor") != "0x10de" || !strings.HasPrefix(class, "0x03") {
+			continue
+		}
+		d := PCIDevice{BusID: entry.Name(), DeviceID: strings.TrimPrefix(root.ReadLine(at+"/device"), "0x"), Class: strings.TrimPrefix(class, "0x")}
+		if driver, err := root.Readlink(at + "/driver"); err == nil {
+			d.Driver = path.Base(driver)
+		}
+		if node, err := strconv.Atoi(root.ReadLine(at + "/numa_node")); err == nil && node >= 0 {
+			d.NUMANode = &node
+		}
+		found = append(found, d)
+	}
+	return found, nil
+}
+
+// gpuModules are the kernel modules that decide who drives the card.
+var gpuModules = []string{"nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm", "nvidia_peermem", "nouveau", "nova_core", "nova_drm", "vfio_pci"}
+
+func readModules(root Root) ([]Module, error) {
+	data, err := root.ReadFile("/proc/modules")
+	if errors.Is(err, fs.ErrNotExist) { // a kernel without loadable modules
+		return []Module{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	modules := []Module{}
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	for lines.Scan() { // name size uses users state address
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 5 || !slices.Contains(gpuModules, fields[0]) {
+			continue
+		}
+		module := Module{Name: fields[0], State: fields[4], Version: root.ReadLine("/sys/module/" + fields[0] + "/version")}
+		if uses, err := strconv.Atoi(fields[2]); err == nil {
+			module.InUse = &uses
+		}
+		modules = append(modules, module)
+	}
+	return modules, nil
+}
+
+// modulesAvailable lists the nvidia modules built for the running kernel, from modules.dep(5).
+func modulesAvailable(root Root, kernel string) []Module {
+	if kernel == "" || strings.Contains(kernel, "/") {
+		return nil
+	}
+	data, err := root.ReadFile("/lib/modules/" + kernel + "/modules.dep")
+	if err != nil {
+		return nil
+	}
+	var modules []Module
+	for line := range strings.Lines(string(data)) {
+		file, _, _ := strings.Cut(line, ":")
+		base, _, _ := strings.Cut(path.Base(file), ".ko")
+		if file != "" && base == "nvidia" {
+			modules = append(modules, Module{Name: base, Path: path.Join("/lib/modules", kernel, file)})
+		}
+	}
+	return modules
+}
+
+// driverLibraries are those by whose version a container and the driver have to agree.
+var driverLibraries = []string{"libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1", "libnvcuvid.so.1", "libnvidia-encode.so.1"}
+
+func readLibraries(root Root) []Library {
+	libraries := []Library{}
+	for _, folder := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib",
+		"/usr/lib/x86_64-linux-gnu/nvidia/current", "/usr/local/nvidia/lib64", "/run/opengl-driver/lib"} {
+		for _, name := range driverLibraries {
+			at, err := root.Path(folder + "/" + name)
+			if err != nil || !root.Exists(folder+"/"+name) {
+				continue
+			}
+			library := Library{Name: name, Path: folder + "/" + name}
+			if _, version, ok := strings.Cut(path.Base(resolved(root, at, folder+"/"+name)), ".so."); ok && strings.Contains(version, ".") {
+				library.Version = version
+			}
+			libraries = append(libraries, library)
+		}
+	}
+	return libraries
+}
+
+// resolved is the file that a library's name leads to: its name ends in the driver's version.
+func resolved(root Root, at, name string) string {
+	if root == "" || root == "/" {
+		if target, err := root.Readlink(name); err == nil {
+			return target
+		}
+	}
+	return at
+}
+
+func readDaemons(root Root) []Daemon {
+	daemons := []Daemon{}
+	for _, known := range []struct {
+		name, comm    string
+		sockets, pids []string
+	}{
+		{"nvidia-persistenced", "nvidia-persiste", []string{"/run/nvidia-persistenced/socket", "/var/run/nvidia-persistenced/socket"}, []string{"/run/nvidia-persistenced/nvidia-persistenced.pid"}},
+		{"nvidia-fabricmanager", "nv-fabricmanage", nil, []string{"/run/nvidia-fabricmanager/nv-fabricmanager.pid", "/var/run/nvidia-fabricmanager/nv-fabricmanager.pid"}},
+		{"nvidia-cuda-mps-control", "nvidia-cuda-mps", []string{"/tmp/nvidia-mps/control"}, []string{"/tmp/nvidia-mps/nvidia-cuda-mps-control.pid"}},
+	} {
+		d := Daemon{Name: known.name}
+		for _, socket := range known.sockets {
+			if d.Socket == "" && root.Exists(socket) {
+				d.Socket = socket
+			}
+		}
+		for _, file := range known.pids {
+			if pid, err := strconv.Atoi(root.ReadLine(file)); err == nil && pid > 0 && d.PIDFile == "" {
+				d.PIDFile, d.PID = file, pid
+				comm := root.ReadLine("/proc/" + strconv.Itoa(pid) + "/comm")
+				d.Running = ptr(strings.HasPrefix(comm, known.comm))
+			}
+		}
+		if d.Socket != "" || d.PIDFile != "" {
+			daemons = append(daemons, d)
+		}
+	}
+	return daemons
+}
+
+func currentUser() *User {
+	gids, _ := os.Getgroups()
+	return &User{UID: os.Getuid(), GIDs: gids}
+}

@@ -1,0 +1,117 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/context/docker"
+	"github.com/moby/moby/client"
+
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+// app is what all commands share: docker's command line interface and the machine to look at.
+type app struct {
+	cli     command.Cli
+	version string
+}
+
+func newApp(cli command.Cli, version string) *app { return &app{cli: cli, version: version} }
+
+func (a *app) out() io.Writer { return a.cli.Out() }
+
+// machine is this machine with the engine of the docker context named. Nothing is read or dialled yet.
+func (a *app) machine(contextName string) inspect.Machine {
+	root := os.Getenv("DOCKER_GPU_ROOT") // the host's root folder, where docker gpu itself runs in a container
+	if root == "" {
+		root = "/"
+	}
+	workDir, _ := os.Getwd()
+	m := inspect.Machine{
+		Root:    inspect.Root(root),
+		Context: contextName,
+		Run:     run,
+		Getenv:  os.Getenv,
+		Now:     time.Now,
+		WorkDir: workDir,
+	}
+	endpoint, err := a.endpoint(contextName)
+	m.Host = endpoint.Host
+	m.Dial = func(context.Context) (inspect.EngineAPI, error) {
+		if err != nil {
+			return nil, err
+		}
+		opts, err := endpoint.ClientOpts()
+		if err != nil {
+			return nil, fmt.Errorf("docker context %q: %w", contextName, err)
+		}
+		if headers := a.cli.ConfigFile().HTTPHeaders; len(headers) > 0 {
+			opts = append(opts, client.WithHTTPHeaders(headers))
+		}
+		return client.New(append(opts, client.WithUserAgent(command.UserAgent()))...)
+	}
+	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
+		m.NVML = inspect.NVMLFromChild(self, nvmlCommand)
+	}
+	return m
+}
+
+// endpoint is where a docker context leads to, by docker's own rules: flags, DOCKER_HOST, the store.
+func (a *app) endpoint(contextName string) (docker.Endpoint, error) {
+	store := a.cli.ContextStore()
+	stored, err := store.GetMetadata(contextName)
+	if err != nil {
+		return docker.Endpoint{}, fmt.Errorf("docker context %q: %w", contextName, err)
+	}
+	meta, err := docker.EndpointFromContext(stored)
+	if err != nil {
+		return docker.Endpoint{}, fmt.Errorf("docker context %q: %w", contextName, err)
+	}
+	endpoint, err := docker.WithTLSData(store, contextName, meta)
+	if err != nil {
+		return docker.Endpoint{EndpointMeta: meta}, fmt.Errorf("docker context %q: %w", contextName, err)
+	}
+	if endpoint.Host == "" {
+		endpoint.Host = client.DefaultDockerHost
+	}
+	return endpoint, nil
+}
+
+// tool names this program in the Snapshots that it takes.
+func (a *app) tool() *inspect.Tool {
+	return &inspect.Tool{Name: "docker-gpu", Version: a.version, Platform: runtime.GOOS + "/" + runtime.GOARCH}
+}
+
+// run starts a program without a shell and returns its standard output, at most 64 MiB of it.
+func run(ctx context.Context, argv ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.WaitDelay = 100 * time.Millisecond
+	var out limited
+	cmd.Stdout = &out
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return out.Bytes(), fmt.Errorf("%s: %w", argv[0], err)
+	}
+	return out.Bytes(), nil
+}
+
+var errTooMuch = errors.New("output is larger than 64 MiB")
+
+type limited struct{ bytes.Buffer }
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.Len()+len(p) > 64<<20 {
+		return 0, errTooMuch
+	}
+	return l.Buffer.Write(p)
+}

@@ -1,0 +1,189 @@
+// Package plugin talks: it parses flags, asks inspect for a Snapshot and fixes for what it means, and
+// prints. It reads no fact itself and edits no file.
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/docker/cli/cli"
+	"github.com/docker/cli/cli-plugins/metadata"
+	"github.com/docker/cli/cli-plugins/plugin"
+	"github.com/docker/cli/cli/command"
+	"github.com/docker/cli/cli/debug"
+	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel"
+
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+// name is the plugin's command below docker.
+const name = "gpu"
+
+// nvmlCommand is the hidden command by which the binary reads NVML in a process of its own.
+const nvmlCommand = "__nvml"
+
+const short = "Can my containers use the GPU, which ones do, why not, and how do I fix it"
+
+// exitUsage is docker's exit code for a command line it cannot take.
+const exitUsage = 125
+
+// Main runs the plugin and returns its exit code. Everything but the metadata and the NVML child goes
+// through docker's own plugin package.
+func Main(version string, args []string) int {
+	if len(args) > 1 {
+		switch args[1] {
+		case metadata.MetadataSubcommandName: // asked by docker at every `docker --help`: no work at all
+			return writeMetadata(os.Stdout, version)
+		case nvmlCommand:
+			return serveNVML(args[2:], os.Stdin, os.Stdout, os.Stderr)
+		}
+	}
+	if os.Getenv(metadata.ReexecEnvvar) == "" {
+		os.Args = standalone(args)
+	}
+	otel.SetErrorHandler(debug.OTELErrorHandler)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dockerCLI, err := command.NewDockerCli(command.WithBaseContext(ctx))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	root := newRootCmd(newApp(dockerCLI, version))
+	root.SetContext(ctx)
+	return report(dockerCLI.Err(), plugin.RunPlugin(dockerCLI, root, describe(version)))
+}
+
+func describe(version string) metadata.Metadata {
+	return metadata.Metadata{
+		SchemaVersion:    "0.1.0",
+		Vendor:           "docker gpu",
+		Version:          version,
+		ShortDescription: short,
+		URL:              "https://github.com/docker-gpu/docker-gpu",
+	}
+}
+
+func writeMetadata(out io.Writer, version string) int {
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "     ")
+	if err := enc.Encode(describe(version)); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// report prints an error as docker does and returns its exit code.
+func report(stderr io.Writer, err error) int {
+	if err == nil {
+		return 0
+	}
+	code := 1
+	var status cli.StatusError
+	if errors.As(err, &status) && status.StatusCode != 0 {
+		code = status.StatusCode
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, harmlessText(text))
+	}
+	return code
+}
+
+// usageError says what is wrong with the command line; nothing has been done.
+func usageError(cmd *cobra.Command, format string, args ...any) error {
+	return cli.StatusError{
+		Status:     fmt.Sprintf("docker gpu: %s\n\nRun '%s --help' for more information", fmt.Sprintf(format, args...), cmd.CommandPath()),
+		StatusCode: exitUsage,
+	}
+}
+
+// standalone puts the plugin's name where docker would have put it, behind docker's own flags, so that
+// `docker-gpu status` and `docker-gpu --context ada status` are the same as below docker.
+func standalone(args []string) []string {
+	takesValue := []string{"-c", "--context", "--config", "-H", "--host", "-l", "--log-level", "--tlscacert", "--tlscert", "--tlskey"}
+	switches := []string{"-D", "--debug", "--tls", "--tlsverify"}
+	at := 1
+	for at < len(args) {
+		flag, _, joined := strings.Cut(args[at], "=")
+		switch {
+		case slices.Contains(switches, flag):
+			at++
+			continue
+		case slices.Contains(takesValue, flag):
+			if at++; !joined {
+				at++
+			}
+			continue
+		}
+		break
+	}
+	at = min(at, len(args))
+	if at < len(args) && (args[at] == name || strings.HasPrefix(args[at], "__complete") || args[at] == "completion") {
+		return args
+	}
+	return slices.Insert(slices.Clone(args), at, name)
+}
+
+// serveNVML is the child process: one reading as JSON, or with --stream one for each line of input.
+func serveNVML(args []string, in io.Reader, out, stderr io.Writer) int {
+	if !slices.Contains(args, "--stream") {
+		in = strings.NewReader("\n")
+	}
+	if err := inspect.ServeNVML(context.Background(), in, out); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func newRootCmd(app *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:              name,
+		Short:            short,
+		TraverseChildren: true,
+		Args:             cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			hint := ""
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = fmt.Sprintf("; did you mean '%s'?", near[0])
+			}
+			return usageError(cmd, "unknown command %q%s", args[0], hint)
+		},
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
+	return cmd
+}
+
+func newVersionCmd(app *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version of docker gpu",
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(app.out(), "docker gpu "+app.version)
+			return err
+		},
+	}
+}
+
+// noArgs refuses arguments with docker's exit code for a wrong command line.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError(cmd, "%s takes no arguments, not %q", cmd.Name(), args[0])
+	}
+	return nil
+}

@@ -1,0 +1,204 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/docker/cli/templates"
+	"github.com/mattn/go-runewidth"
+)
+
+// Text that came from outside (names, labels, logs) passes one of the harmless functions before it is
+// printed, so that it cannot move the cursor, colour the terminal or turn the reading direction.
+
+// harmful are the runes that do something to a terminal rather than show: controls, marks of direction,
+// blanks of no width, line separators.
+func harmful(r rune) bool {
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == '\u2028' || r == '\u2029' || r == utf8.RuneError
+}
+
+// harmlessName is s on one line, every harmful rune shown as its escape.
+func harmlessName(s string) string { return escape(s, "") }
+
+// harmlessText keeps line ends and tabs.
+func harmlessText(s string) string { return escape(s, "\n\t") }
+
+func escape(s, keep string) string {
+	clean := true
+	for _, r := range s {
+		if harmful(r) && !strings.ContainsRune(keep, r) {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size <= 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case !harmful(r) || strings.ContainsRune(keep, r):
+			b.WriteRune(r)
+		case r < 0x100:
+			fmt.Fprintf(&b, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		i += size
+	}
+	return b.String()
+}
+
+// writeJSON writes v as one object, indented, with harmful runes as JSON's own escapes: the value stays
+// the same, and a terminal is safe from it.
+func writeJSON(out io.Writer, v any, indent string) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, r := range buf.String() {
+		switch {
+		case r == '\n' || !harmful(r) || r == utf8.RuneError:
+			b.WriteRune(r)
+		case r > 0xffff: // beyond the basic plane JSON takes a surrogate pair
+			hi, lo := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00
+			fmt.Fprintf(&b, `\u%04x\u%04x`, hi, lo)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// writeTemplate applies a Go template in docker's dialect to v. Names of fields are those of the Go
+// types and, as `docker inspect` does it, where that fails those of the JSON.
+func writeTemplate(out io.Writer, text string, v any) error {
+	tmpl, err := templates.Parse(text)
+	if err != nil {
+		return fmt.Errorf("--format: %w", err)
+	}
+	var buf bytes.Buffer
+	if first := tmpl.Execute(&buf, v); first != nil {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return err
+		}
+		var fields any
+		if err := json.Unmarshal(raw, &fields); err != nil {
+			return err
+		}
+		buf.Reset()
+		if err := tmpl.Option("missingkey=error").Execute(&buf, fields); err != nil {
+			return fmt.Errorf("--format: %w", first)
+		}
+	}
+	_, err = fmt.Fprintln(out, harmlessText(buf.String()))
+	return err
+}
+
+// A column of a table. Where the table is too wide, the columns with the lowest keep go first; elastic
+// ones are shortened before that down to least.
+type column struct {
+	title   string
+	keep    int // higher stays longer; columns of the highest never go
+	right   bool
+	least   int // 0: not elastic
+	visible bool
+}
+
+// writeTable prints rows below titles, in width cells (0: as wide as it gets). Empty columns are left out.
+func writeTable(out io.Writer, width int, columns []column, rows [][]string) error {
+	wide := make([]int, len(columns))
+	for c := range columns {
+		for _, row := range rows {
+			if row[c] != "" {
+				columns[c].visible = true
+			}
+			wide[c] = max(wide[c], cells(row[c]))
+		}
+		wide[c] = max(wide[c], cells(columns[c].title))
+	}
+	const gap = 2
+	total := func() (sum int) {
+		for c := range columns {
+			if columns[c].visible {
+				sum += wide[c] + gap
+			}
+		}
+		return sum - gap
+	}
+	for width > 0 && total() > width {
+		over := total() - width
+		at := -1
+		for c := range columns { // shorten the widest elastic column first
+			if columns[c].visible && columns[c].least > 0 && wide[c] > max(columns[c].least, cells(columns[c].title)) && (at < 0 || wide[c] > wide[at]) {
+				at = c
+			}
+		}
+		if at >= 0 {
+			wide[at] = max(wide[at]-over, columns[at].least, cells(columns[at].title))
+			continue
+		}
+		for c := range columns {
+			if columns[c].visible && (at < 0 || columns[c].keep < columns[at].keep) {
+				at = c
+			}
+		}
+		if at < 0 || columns[at].keep >= keepAlways {
+			break
+		}
+		columns[at].visible = false
+	}
+	var b strings.Builder
+	line := func(get func(int) string) {
+		var l strings.Builder
+		for c := range columns {
+			if !columns[c].visible {
+				continue
+			}
+			if l.Len() > 0 {
+				l.WriteString(strings.Repeat(" ", gap))
+			}
+			text := shorten(get(c), wide[c])
+			pad := strings.Repeat(" ", max(0, wide[c]-cells(text)))
+			if columns[c].right {
+				l.WriteString(pad + text)
+			} else {
+				l.WriteString(text + pad)
+			}
+		}
+		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
+	}
+	line(func(c int) string { return columns[c].title })
+	for _, row := range rows {
+		line(func(c int) string { return row[c] })
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// keepAlways is the keep of columns without which the table says nothing.
+const keepAlways = 100
+
+func cells(s string) int { return runewidth.StringWidth(s) }
+
+// shorten cuts s to width cells and marks the cut.
+func shorten(s string, width int) string {
+	if width <= 0 || cells(s) <= width {
+		return s
+	}
+	return runewidth.Truncate(s, width, "…")
+}

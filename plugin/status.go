@@ -1,0 +1,606 @@
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-gpu/docker-gpu/fixes"
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+type statusOptions struct {
+	format      string
+	from        string
+	timeout     time.Duration
+	allContexts bool
+	noTrunc     bool
+}
+
+// statusAnswer is what `status --format json` prints: the Snapshot with its verdict.
+type statusAnswer struct {
+	*inspect.Snapshot
+	Verdict fixes.Verdict `json:"verdict"`
+}
+
+// contextAnswer is one line of `status --all-contexts --format json`.
+type contextAnswer struct {
+	Context string `json:"context"`
+	statusAnswer
+}
+
+func newStatusCmd(app *app, runF func(context.Context, *statusOptions) error) *cobra.Command {
+	opts := &statusOptions{}
+	cmd := &cobra.Command{
+		Use:   "status [OPTIONS]",
+		Short: "Show on one screen whether containers can use the GPU",
+		Long: "Show on one screen whether containers can use the GPU: host, driver, engine, toolkit, project, GPUs,\n" +
+			"containers with GPU access, and a verdict in one line.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opts.timeout <= 0 {
+				return usageError(cmd, "--timeout must be longer than 0, not %s", opts.timeout)
+			}
+			if opts.allContexts && opts.from != "" {
+				return usageError(cmd, "--all-contexts and --from exclude each other")
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runStatus(cmd.Context(), app, opts)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.format, "format", "", "Format output using a custom template: 'table', 'json', or a Go template")
+	flags.StringVar(&opts.from, "from", "", "Read a snapshot or report `FILE` instead of this machine")
+	flags.DurationVar(&opts.timeout, "timeout", 10*time.Second, "Longest time that any one source may take")
+	flags.BoolVar(&opts.allContexts, "all-contexts", false, "Show every docker context side by side")
+	flags.BoolVar(&opts.noTrunc, "no-trunc", false, "Don't truncate output")
+	_ = cmd.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp
+	})
+	_ = cmd.RegisterFlagCompletionFunc("from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	})
+	return cmd
+}
+
+// statusSources are all parts that the screen shows.
+func statusSources() []inspect.Source {
+	return []inspect.Source{
+		inspect.EngineSource, inspect.ContainersSource(false), inspect.ProjectSource,
+		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
+		inspect.CDISource, inspect.DaemonConfigSource,
+	}
+}
+
+func runStatus(ctx context.Context, app *app, opts *statusOptions) error {
+	if opts.allContexts {
+		return runStatusAll(ctx, app, opts)
+	}
+	s, err := app.snapshot(ctx, opts.from, opts.timeout, statusSources()...)
+	if err != nil {
+		return err
+	}
+	answer := statusAnswer{s, fixes.Judge(s)}
+	switch opts.format {
+	case "", "table":
+		width := app.width()
+		if opts.noTrunc {
+			width = 0
+		}
+		return writeStatus(app.out(), width, answer)
+	case "json":
+		return writeJSON(app.out(), answer, "  ")
+	}
+	return writeTemplate(app.out(), strings.TrimPrefix(opts.format, "table "), answer)
+}
+
+// snapshot reads this machine, or the file that stands for another one.
+func (a *app) snapshot(ctx context.Context, from string, timeout time.Duration, sources ...inspect.Source) (*inspect.Snapshot, error) {
+	if from != "" {
+		return readSnapshot(from, a.cli.In())
+	}
+	s := inspect.Collect(ctx, a.machine(a.cli.CurrentContext()), timeout, sources...)
+	s.Tool = a.tool()
+	return s, nil
+}
+
+// readSnapshot reads a file that `status --format json` or `report` wrote; "-" is standard input.
+func readSnapshot(path string, stdin io.Reader) (*inspect.Snapshot, error) {
+	const most = 256 << 20
+	in := stdin
+	if path != "-" {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, fmt.Errorf("docker gpu: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, most+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("docker gpu: %s: %w", path, err)
+	case len(data) > most:
+		return nil, fmt.Errorf("docker gpu: %s: larger than 256 MiB: not a snapshot", path)
+	}
+	var head struct {
+		SchemaVersion *int `json:"schemaVersion"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		var syntax *json.SyntaxError
+		if errors.As(err, &syntax) {
+			return nil, fmt.Errorf("docker gpu: %s is not a snapshot: not JSON at byte %d: %w", path, syntax.Offset, err)
+		}
+		return nil, fmt.Errorf("docker gpu: %s is not a snapshot: %w", path, err)
+	}
+	switch {
+	case head.SchemaVersion == nil || *head.SchemaVersion < 1:
+		return nil, fmt.Errorf("docker gpu: %s is not a snapshot: it has no schemaVersion\nmake one with: docker gpu status --format json", path)
+	case *head.SchemaVersion > inspect.SchemaVersion:
+		return nil, fmt.Errorf("docker gpu: %s is a snapshot of schema version %d, this docker gpu reads up to %d: update docker gpu", path, *head.SchemaVersion, inspect.SchemaVersion)
+	}
+	s := &inspect.Snapshot{}
+	if err := json.Unmarshal(data, s); err != nil {
+		return nil, fmt.Errorf("docker gpu: %s is a damaged snapshot: %w", path, err)
+	}
+	return s, nil
+}
+
+// runStatusAll asks all contexts side by side; one that does not answer delays the rest at most by its
+// own deadline.
+func runStatusAll(ctx context.Context, app *app, opts *statusOptions) error {
+	list, err := app.cli.ContextStore().List()
+	if err != nil {
+		return fmt.Errorf("docker contexts: %w", err)
+	}
+	answers := make([]contextAnswer, len(list))
+	var wg sync.WaitGroup
+	for i, meta := range list {
+		wg.Go(func() {
+			s := inspect.Collect(ctx, app.machine(meta.Name), opts.timeout, statusSources()...)
+			s.Tool = app.tool()
+			answers[i] = contextAnswer{meta.Name, statusAnswer{s, fixes.Judge(s)}}
+		})
+	}
+	wg.Wait()
+	switch opts.format {
+	case "", "table":
+	case "json":
+		for _, a := range answers {
+			if err := writeJSON(app.out(), a, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	default:
+		for _, a := range answers {
+			if err := writeTemplate(app.out(), opts.format, a); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	columns := []column{{title: "CONTEXT", keep: keepAlways, least: 12}, {title: "ENGINE", keep: 3}, {title: "DRIVER", keep: 2},
+		{title: "GPUS", keep: 4}, {title: "CONTAINERS", keep: 1}, {title: "VERDICT", keep: keepAlways, least: 24}}
+	var rows [][]string
+	for _, a := range answers {
+		row := []string{harmlessName(a.Context), "", "", "", "", harmlessName(a.Verdict.Text)}
+		if e := a.Engine; e != nil {
+			row[1] = harmlessName(e.Version)
+		}
+		if d := a.Driver; d != nil {
+			row[2] = harmlessName(d.Version)
+		}
+		if a.GPUs != nil {
+			row[3] = strconv.Itoa(len(a.GPUs))
+		}
+		if a.Containers != nil {
+			row[4] = strconv.Itoa(len(granted(a.Containers)))
+		}
+		rows = append(rows, row)
+	}
+	width := app.width()
+	if opts.noTrunc {
+		width = 0
+	}
+	return writeTable(app.out(), width, columns, rows)
+}
+
+// width of the terminal in cells; 0 where the output is none.
+func (a *app) width() int {
+	if !a.cli.Out().IsTerminal() {
+		return 0
+	}
+	if _, width := a.cli.Out().GetTtySize(); width > 0 {
+		return int(width)
+	}
+	return 80
+}
+
+func writeStatus(out io.Writer, width int, a statusAnswer) error {
+	var b strings.Builder
+	for _, line := range [][2]string{
+		{"Host", hostLine(a.Host)}, {"Driver", driverLine(a.Snapshot)}, {"Engine", engineLine(a.Engine)},
+		{"Passthrough", passthroughLine(a.Snapshot)}, {"Project", projectLine(a.Project)},
+	} {
+		if line[1] != "" {
+			text := fmt.Sprintf("%-12s %s", line[0], line[1])
+			b.WriteString(shorten(text, width) + "\n")
+		}
+	}
+	if len(a.GPUs) > 0 {
+		b.WriteString("\n")
+		if err := writeTable(&b, width, gpuColumns(), gpuRows(a.Snapshot)); err != nil {
+			return err
+		}
+	}
+	if with := granted(a.Containers); len(with) > 0 {
+		b.WriteString("\n")
+		if err := writeTable(&b, width, containerColumns(), containerRows(with)); err != nil {
+			return err
+		}
+	}
+	if lines := sourceLines(a.Snapshot); len(lines) > 0 {
+		b.WriteString("\n")
+		for _, line := range lines {
+			b.WriteString(wrap(line, width))
+		}
+	}
+	if b.Len() > 0 {
+		b.WriteString("\n")
+	}
+	b.WriteString(wrap(mark(a.Verdict.Code)+" "+harmlessName(a.Verdict.Text), width))
+	if a.Verdict.Next != "" {
+		b.WriteString(wrap("  Next: "+harmlessName(a.Verdict.Next), width))
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func mark(code fixes.Code) string {
+	switch code {
+	case fixes.OK:
+		return "✓"
+	case fixes.NoGPU, fixes.Disabled, fixes.UnsupportedPlatform:
+		return "–"
+	case fixes.CannotTell:
+		return "?"
+	}
+	return "✗"
+}
+
+// wrap breaks a sentence between words so that the terminal does not break it within one.
+func wrap(s string, width int) string {
+	if width <= 0 || cells(s) <= width {
+		return s + "\n"
+	}
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.Fields(s) {
+		switch {
+		case i == 0 && strings.HasPrefix(s, "  "):
+			b.WriteString("  ")
+			at = 2
+		case i > 0 && at+1+cells(word) > width:
+			b.WriteString("\n  ")
+			at = 2
+		case i > 0:
+			b.WriteString(" ")
+			at++
+		}
+		b.WriteString(word)
+		at += cells(word)
+	}
+	return b.String() + "\n"
+}
+
+// parts joins what is known with the middle dot of the status screen.
+func parts(known ...string) string {
+	var all []string
+	for _, part := range known {
+		if part != "" {
+			all = append(all, harmlessName(part))
+		}
+	}
+	return strings.Join(all, " · ")
+}
+
+// labelled is label and value, or nothing where the value is not known.
+func labelled(label, value string) string {
+	if value == "" {
+		return ""
+	}
+	return label + value
+}
+
+func hostLine(h *inspect.Host) string {
+	if h == nil {
+		return ""
+	}
+	wsl, container := "", ""
+	if h.WSL != nil {
+		wsl = fmt.Sprintf("WSL%d", h.WSL.Version)
+	}
+	if h.Container != "" {
+		container = "seen from inside a container"
+	}
+	return parts(h.Name, h.OS, labelled("Linux ", h.Kernel), wsl, container)
+}
+
+func driverLine(s *inspect.Snapshot) string {
+	d := s.Driver
+	if d == nil || d.Version == "" && d.ModuleVersion == "" && d.NVMLError == "" {
+		if s.Host != nil && len(s.Host.PCI) > 0 {
+			return "none for " + plural(len(s.Host.PCI), "NVIDIA GPU") + " on the PCI bus"
+		}
+		return ""
+	}
+	version := d.Version
+	if version == "" {
+		version = d.ModuleVersion
+	}
+	return parts(version, labelled("CUDA up to ", d.CUDAVersion), labelled("", flavor(d.ModuleFlavor)), d.NVMLError)
+}
+
+func flavor(f string) string {
+	if f == "" {
+		return ""
+	}
+	return f + " kernel module"
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func engineLine(e *inspect.Engine) string {
+	if e == nil {
+		return ""
+	}
+	if e.Version == "" {
+		return parts("no answer", labelled("context ", e.Context), e.Endpoint)
+	}
+	cgroup := ""
+	if e.CgroupVersion != "" {
+		cgroup = "cgroup v" + e.CgroupVersion
+		if e.CgroupDriver != "" {
+			cgroup += " (" + e.CgroupDriver + ")"
+		}
+	}
+	rootless, where := "", ""
+	if e.Rootless != nil && *e.Rootless {
+		rootless = "rootless"
+	}
+	switch e.Location {
+	case "remote":
+		where = "on another machine: " + e.Endpoint
+	case "vm":
+		where = "in a virtual machine"
+	}
+	product := "Docker "
+	if e.Desktop != nil && *e.Desktop {
+		product = "Docker Desktop, engine "
+	}
+	return parts(product+e.Version, labelled("context ", e.Context), cgroup, rootless, where)
+}
+
+func passthroughLine(s *inspect.Snapshot) string {
+	if s.Engine == nil || s.Engine.Version == "" {
+		return ""
+	}
+	ways := fixes.Passthrough(s)
+	cdi := "CDI " + sign(ways.CDI)
+	if ways.CDI == fixes.WayOpen && ways.Devices > 0 {
+		cdi += " " + plural(ways.Devices, "device")
+	}
+	toolkit := ""
+	if s.Toolkit != nil {
+		toolkit = "no toolkit"
+		if s.Toolkit.Installed {
+			toolkit = "toolkit " + s.Toolkit.Version
+		}
+	}
+	return parts("--gpus "+sign(ways.GPUsFlag), "runtime nvidia "+sign(ways.Runtime), cdi, toolkit)
+}
+
+func sign(w fixes.Way) string {
+	switch w {
+	case fixes.WayOpen:
+		return "✓"
+	case fixes.WayClosed:
+		return "✗"
+	}
+	return "?"
+}
+
+func projectLine(p *inspect.Project) string {
+	if p == nil {
+		return ""
+	}
+	value := ""
+	if v := p.VisibleDevices; v != nil {
+		value = "NVIDIA_VISIBLE_DEVICES=" + v.Value
+		if v.File != "" {
+			value += fmt.Sprintf(" (%s:%d)", v.File, v.Line)
+		}
+	}
+	capabilities, problem := "", ""
+	if c := p.DriverCapabilities; c != nil {
+		capabilities = c.Value
+	}
+	if len(p.Problems) > 0 {
+		problem = fmt.Sprintf("%s:%d: %s", p.Problems[0].Path, p.Problems[0].Line, p.Problems[0].Message)
+	}
+	return parts(p.Name, value, capabilities, problem)
+}
+
+func gpuColumns() []column {
+	return []column{
+		{title: "GPU", keep: keepAlways},
+		{title: "NAME", keep: 90, least: 12},
+		{title: "MEMORY", keep: keepAlways},
+		{title: "UTIL", keep: 80, right: true},
+		{title: "TEMP", keep: 40, right: true},
+		{title: "POWER", keep: 30, right: true},
+		{title: "MIG", keep: 60},
+		{title: "CONTAINERS", keep: keepAlways, least: 14},
+	}
+}
+
+func gpuRows(s *inspect.Snapshot) [][]string {
+	var rows [][]string
+	for _, g := range s.GPUs {
+		row := []string{strconv.Itoa(g.Index), harmlessName(g.Name), memory(g.MemoryUsedBytes, g.MemoryTotalBytes), "", "", "", "", users(s.Containers, g)}
+		if g.GPUUtilPercent != nil {
+			row[3] = fmt.Sprintf("%d%%", *g.GPUUtilPercent)
+		}
+		if g.TemperatureCelsius != nil {
+			row[4] = fmt.Sprintf("%d °C", *g.TemperatureCelsius)
+		}
+		switch {
+		case g.PowerWatts != nil && g.PowerLimitWatts != nil:
+			row[5] = fmt.Sprintf("%.0f/%.0f W", *g.PowerWatts, *g.PowerLimitWatts)
+		case g.PowerWatts != nil:
+			row[5] = fmt.Sprintf("%.0f W", *g.PowerWatts)
+		}
+		if g.MIG != nil && g.MIG.Enabled {
+			row[6] = plural(len(g.MIG.Devices), "device")
+		}
+		if g.Error != "" {
+			row[2] = harmlessName(g.Error)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// memory is "41.2 / 79.6 GiB 52%".
+func memory(used, total *uint64) string {
+	const gib = 1 << 30
+	switch {
+	case used == nil && total == nil:
+		return ""
+	case used == nil:
+		return fmt.Sprintf("? / %.1f GiB", float64(*total)/gib)
+	case total == nil || *total == 0:
+		return fmt.Sprintf("%.1f GiB", float64(*used)/gib)
+	}
+	return fmt.Sprintf("%4.1f / %.1f GiB %2.0f%%", float64(*used)/gib, float64(*total)/gib, float64(*used)/float64(*total)*100)
+}
+
+// users names the containers that were given the GPU.
+func users(containers []inspect.Container, g inspect.GPU) string {
+	var names []string
+	for _, c := range containers {
+		for _, granted := range c.Grant.GPUs {
+			index, _, _ := strings.Cut(granted, ":")
+			if index == strconv.Itoa(g.Index) || granted == "all" {
+				names = append(names, harmlessName(c.Name))
+				break
+			}
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// granted are the containers that were given a GPU or hold one.
+func granted(containers []inspect.Container) []inspect.Container {
+	var with []inspect.Container
+	for _, c := range containers {
+		if len(c.Grant.By) > 0 || c.Usage != nil && len(c.Usage.Processes) > 0 {
+			with = append(with, c)
+		}
+	}
+	return with
+}
+
+func containerColumns() []column {
+	return []column{
+		{title: "CONTAINER", keep: keepAlways, least: 12},
+		{title: "GRANTED BY", keep: 90, least: 12},
+		{title: "GPUS", keep: keepAlways, least: 6},
+		{title: "MEMORY", keep: 80, right: true},
+		{title: "STATE", keep: 70},
+	}
+}
+
+func containerRows(containers []inspect.Container) [][]string {
+	var rows [][]string
+	for _, c := range containers {
+		memory := ""
+		if c.Usage != nil && c.Usage.MemoryUsedBytes != nil {
+			memory = units.CustomSize("%.1f %s", float64(*c.Usage.MemoryUsedBytes), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB"})
+			if *c.Usage.MemoryUsedBytes == 0 {
+				memory = "0"
+			}
+		}
+		state := c.State
+		if c.Health != "" && c.Health != "none" {
+			state += " (" + c.Health + ")"
+		}
+		gpus := strings.Join(c.Grant.GPUs, ",")
+		if c.Grant.GPUs == nil && len(c.Grant.By) > 0 {
+			gpus = "?"
+		}
+		rows = append(rows, []string{harmlessName(c.Name), harmlessName(grantText(c.Grant)), harmlessName(gpus), memory, harmlessName(state)})
+	}
+	return rows
+}
+
+// grantText is how the container got its GPUs, as its user would say it.
+func grantText(g inspect.Grant) string {
+	var texts []string
+	for _, by := range g.By {
+		text := by
+		switch by {
+		case inspect.ByGPUs:
+			text = "--gpus"
+			for _, detail := range g.Detail {
+				if strings.HasPrefix(detail, "--gpus") {
+					text = detail
+					break
+				}
+			}
+		case inspect.ByCDI:
+			text = "CDI"
+		case inspect.ByRuntime:
+			text = "runtime + env"
+		case inspect.ByDefaultRuntime:
+			text = "default runtime + env"
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
+}
+
+// sourceLines name what could not be read; what simply is not there needs no line.
+func sourceLines(s *inspect.Snapshot) []string {
+	var lines []string
+	engineAway := s.Engine == nil || s.Engine.Version == ""
+	for _, r := range s.Sources {
+		if r.Error == "" || r.Absent || engineAway && (r.Name == "engine" || r.Name == "containers") {
+			continue
+		}
+		lines = append(lines, harmlessName(fmt.Sprintf("! %s: %s", r.Name, r.Error)))
+	}
+	if s.Engine != nil && s.Engine.ConfigFile != nil && s.Engine.ConfigFile.Problem != nil {
+		p := s.Engine.ConfigFile.Problem
+		lines = append(lines, harmlessName(fmt.Sprintf("! %s:%d:%d: %s", p.Path, p.Line, p.Column, p.Message)))
+	}
+	return lines
+}
