@@ -1,0 +1,74 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// mostAnswer bounds what is believed of a child: 16 GPUs with 1000 processes each stay below 4 MiB.
+const mostAnswer = 64 << 20
+
+// NVMLFromChild reads NVML by starting executable with args, which has to call [ServeNVML]. A call that
+// hangs in the driver can stand in uninterruptible sleep, where even SIGKILL does not end it: at the
+// deadline the child is killed and left behind, and never waited for.
+func NVMLFromChild(executable string, args ...string) func(context.Context) (*NVMLAnswer, error) {
+	return func(ctx context.Context) (*NVMLAnswer, error) {
+		cmd := exec.Command(executable, args...)
+		var out, stderr cappedBuffer
+		out.most, stderr.most = mostAnswer, 2<<10
+		cmd.Stdout, cmd.Stderr = &out, &stderr
+		endWithParent(cmd)
+		if err := cmd.Start(); err != nil {
+			return nil, fmt.Errorf("NVML child: %w", err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		select {
+		case <-ctx.Done():
+			_ = cmd.Process.Kill()
+			return nil, fmt.Errorf("NVML does not answer: %w", ctx.Err())
+		case err := <-ended:
+			if err != nil {
+				return nil, childError(err, stderr.String())
+			}
+		}
+		answer := &NVMLAnswer{}
+		if err := json.Unmarshal(out.Bytes(), answer); err != nil {
+			return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
+		}
+		return answer, nil
+	}
+}
+
+// childError says how the child ended: "signal: segmentation fault" is a crash in the driver's library,
+// status 127 with "symbol lookup error" a function that it lacks.
+func childError(err error, stderr string) error {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return fmt.Errorf("NVML child: %w", err)
+	}
+	line, _, _ := strings.Cut(strings.TrimSpace(stderr), "\n")
+	if len(line) > 300 {
+		line = line[:300]
+	}
+	if line != "" && exit.ExitCode() > 0 {
+		return fmt.Errorf("NVML child ended with %w: %s", exit, line)
+	}
+	return fmt.Errorf("NVML child ended with %w", exit)
+}
+
+// cappedBuffer keeps the first bytes written to it and takes the rest without keeping it.
+type cappedBuffer struct {
+	bytes.Buffer
+	most int
+}
+
+func (b *cappedBuffer) Write(p []byte) (int, error) {
+	b.Buffer.Write(p[:min(len(p), max(0, b.most-b.Len()))])
+	return len(p), nil
+}
