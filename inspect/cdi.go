@@ -1,0 +1,100 @@
+package inspect
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+
+	"tags.cncf.io/container-device-interface/pkg/cdi"
+	"tags.cncf.io/container-device-interface/specs-go"
+)
+
+// CDISource reads the Container Device Interface's specifications from /etc/cdi and /var/run/cdi.
+var CDISource = Source{Name: "cdi", Local: true, Read: readCDI}
+
+func readCDI(_ context.Context, m Machine) (Patch, error) {
+	c := &CDI{Dirs: []string{"/etc/cdi", "/var/run/cdi"}, Specs: []CDISpec{}, Devices: []string{}}
+	for _, dir := range c.Dirs {
+		entries, err := m.Root.ReadDir(dir)
+		if err != nil {
+			continue // most machines have one of the two, or none
+		}
+		seen := map[string]int{} // device name to spec of the same folder: there two of them conflict
+		for _, entry := range entries {
+			name := path.Join(dir, entry.Name())
+			if ext := path.Ext(name); ext != ".yaml" && ext != ".json" {
+				continue
+			}
+			data, err := m.Root.ReadFile(name)
+			spec := CDISpec{Path: name}
+			if err != nil {
+				spec.Problem = &FileProblem{Path: name, Message: err.Error()}
+			} else {
+				spec.parse(m.Root, data)
+			}
+			for _, device := range spec.Devices {
+				qualified := spec.Kind + "=" + device.Name
+				if other, twice := seen[qualified]; twice {
+					spec.Conflicts = append(spec.Conflicts, qualified)
+					c.Specs[other].Conflicts = append(c.Specs[other].Conflicts, qualified)
+				}
+				seen[qualified] = len(c.Specs)
+				if !slices.Contains(c.Devices, qualified) {
+					c.Devices = append(c.Devices, qualified)
+				}
+			}
+			c.Specs = append(c.Specs, spec)
+		}
+	}
+	slices.Sort(c.Devices)
+	return func(s *Snapshot) { s.CDI = c }, nil
+}
+
+// parse reads one specification and looks which of the host paths that it names are there.
+func (s *CDISpec) parse(root Root, data []byte) {
+	raw, err := cdi.ParseSpec(data)
+	if err != nil || raw == nil {
+		message := "is empty"
+		if err != nil {
+			message = err.Error()
+		}
+		s.Problem = &FileProblem{Path: s.Path, Message: message}
+		return
+	}
+	s.Kind, s.Version = raw.Kind, raw.Version
+	see := func(name string) {
+		if path.IsAbs(name) && !root.Exists(name) && !slices.Contains(s.MissingPaths, name) {
+			s.MissingPaths = append(s.MissingPaths, name)
+		}
+	}
+	edits := func(e *specs.ContainerEdits) (nodes []string) {
+		for _, node := range e.DeviceNodes {
+			host := node.HostPath
+			if host == "" {
+				host = node.Path
+			}
+			nodes = append(nodes, host)
+			see(host)
+		}
+		for _, mount := range e.Mounts {
+			see(mount.HostPath)
+			if _, version, ok := strings.Cut(path.Base(mount.HostPath), "libcuda.so."); ok && strings.Contains(version, ".") {
+				s.DriverVersion = version
+			}
+		}
+		for _, hook := range e.Hooks {
+			see(hook.Path)
+		}
+		s.Mounts += len(e.Mounts)
+		return nodes
+	}
+	s.Nodes = edits(&raw.ContainerEdits)
+	for i := range raw.Devices {
+		d := CDIDevice{Name: raw.Devices[i].Name, Nodes: edits(&raw.Devices[i].ContainerEdits)}
+		if strings.HasPrefix(d.Name, "GPU-") || strings.HasPrefix(d.Name, "MIG-") {
+			d.UUID = d.Name
+		}
+		s.Devices = append(s.Devices, d)
+	}
+}
