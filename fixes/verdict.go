@@ -128,7 +128,7 @@ func judgeEngineAway(s *inspect.Snapshot) Verdict {
 		v.Next = "journalctl -u docker --since -10min"
 	case "not-running", "no-socket":
 		v.Text = fmt.Sprintf("No Docker engine answers at %s: it is not running.", where)
-		if strings.HasPrefix(where, "unix:") {
+		if where == "unix:///var/run/docker.sock" {
 			v.Next = "sudo systemctl start docker"
 		}
 	default:
