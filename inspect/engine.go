@@ -46,7 +46,7 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 		return patch, err
 	}
 	e.Version, e.APIVersionMax = version.Version, version.APIVersion
-	e.Kernel, e.Architecture, e.OSType = "", version.Arch, version.Os
+	e.Architecture, e.OSType = version.Arch, version.Os
 	for _, component := range version.Components {
 		switch component.Name {
 		case "containerd":
