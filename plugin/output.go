@@ -11,6 +11,7 @@ import (
 
 	"github.com/docker/cli/templates"
 	"github.com/mattn/go-runewidth"
+	"github.com/spf13/cobra"
 )
 
 // Text that came from outside (names, labels, logs) passes one of the harmless functions before it is
@@ -81,6 +82,14 @@ func writeJSON(out io.Writer, v any, indent string) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// checkTemplate refuses a --format that is no template, before anything is read.
+func checkTemplate(cmd *cobra.Command, format string) error {
+	if _, err := templates.Parse(strings.TrimPrefix(format, "table ")); err != nil {
+		return usageError(cmd, "--format: %s", err)
+	}
+	return nil
 }
 
 // writeTemplate applies a Go template in docker's dialect to v. Names of fields are those of the Go

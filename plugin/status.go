@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -20,11 +19,8 @@ import (
 )
 
 type statusOptions struct {
-	format      string
-	from        string
-	timeout     time.Duration
+	reading
 	allContexts bool
-	noTrunc     bool
 }
 
 // statusAnswer is what `status --format json` prints: the Snapshot with its verdict.
@@ -48,8 +44,8 @@ func newStatusCmd(app *app, runF func(context.Context, *statusOptions) error) *c
 			"containers with GPU access, and a verdict in one line.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if opts.timeout <= 0 {
-				return usageError(cmd, "--timeout must be longer than 0, not %s", opts.timeout)
+			if err := opts.check(cmd); err != nil {
+				return err
 			}
 			if opts.allContexts && opts.from != "" {
 				return usageError(cmd, "--all-contexts and --from exclude each other")
@@ -60,18 +56,8 @@ func newStatusCmd(app *app, runF func(context.Context, *statusOptions) error) *c
 			return runStatus(cmd.Context(), app, opts)
 		},
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&opts.format, "format", "", "Format output using a custom template: 'table', 'json', or a Go template")
-	flags.StringVar(&opts.from, "from", "", "Read a snapshot or report `FILE` instead of this machine")
-	flags.DurationVar(&opts.timeout, "timeout", 10*time.Second, "Longest time that any one source may take")
-	flags.BoolVar(&opts.allContexts, "all-contexts", false, "Show every docker context side by side")
-	flags.BoolVar(&opts.noTrunc, "no-trunc", false, "Don't truncate output")
-	_ = cmd.RegisterFlagCompletionFunc("format", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return []string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp
-	})
-	_ = cmd.RegisterFlagCompletionFunc("from", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return nil, cobra.ShellCompDirectiveDefault
-	})
+	opts.addFlags(cmd)
+	cmd.Flags().BoolVar(&opts.allContexts, "all-contexts", false, "Show every docker context side by side")
 	return cmd
 }
 
@@ -88,32 +74,18 @@ func runStatus(ctx context.Context, app *app, opts *statusOptions) error {
 	if opts.allContexts {
 		return runStatusAll(ctx, app, opts)
 	}
-	s, err := app.snapshot(ctx, opts.from, opts.timeout, statusSources()...)
+	s, err := opts.snapshot(ctx, app, statusSources()...)
 	if err != nil {
 		return err
 	}
 	answer := statusAnswer{s, fixes.Judge(s)}
 	switch opts.format {
 	case "", "table":
-		width := app.width()
-		if opts.noTrunc {
-			width = 0
-		}
-		return writeStatus(app.out(), width, answer)
+		return writeStatus(app.out(), opts.width(app), answer)
 	case "json":
 		return writeJSON(app.out(), answer, "  ")
 	}
-	return writeTemplate(app.out(), strings.TrimPrefix(opts.format, "table "), answer)
-}
-
-// snapshot reads this machine, or the file that stands for another one.
-func (a *app) snapshot(ctx context.Context, from string, timeout time.Duration, sources ...inspect.Source) (*inspect.Snapshot, error) {
-	if from != "" {
-		return readSnapshot(from, a.cli.In())
-	}
-	s := inspect.Collect(ctx, a.machine(a.cli.CurrentContext()), timeout, sources...)
-	s.Tool = a.tool()
-	return s, nil
+	return writeTemplate(app.out(), opts.template(), answer)
 }
 
 // readSnapshot reads a file that `status --format json` or `report` wrote; "-" is standard input.
@@ -211,11 +183,7 @@ func runStatusAll(ctx context.Context, app *app, opts *statusOptions) error {
 		}
 		rows = append(rows, row)
 	}
-	width := app.width()
-	if opts.noTrunc {
-		width = 0
-	}
-	return writeTable(app.out(), width, columns, rows)
+	return writeTable(app.out(), opts.width(app), columns, rows)
 }
 
 // width of the terminal in cells; 0 where the output is none.

@@ -1,0 +1,73 @@
+package fixes
+
+import (
+	"cmp"
+	"slices"
+)
+
+// ID names a root cause: one of the taxonomy, the same in diagnose, explain, fix, audit and the
+// documentation.
+type ID string
+
+// Severity of a finding. An error keeps a GPU from a container, a warning may, an info is good to know.
+type Severity string
+
+// The severities, worst first.
+const (
+	Error   Severity = "error"
+	Warning Severity = "warning"
+	Info    Severity = "info"
+)
+
+// Finding is one root cause that was found, with what proves it and what to do.
+type Finding struct {
+	ID        ID         `json:"id"`
+	Severity  Severity   `json:"severity"`
+	Title     string     `json:"title"`
+	Cause     string     `json:"cause"`
+	Container string     `json:"container,omitempty"` // name of the container it concerns; empty: the machine or the project
+	Evidence  []Evidence `json:"evidence"`
+	Playbook  string     `json:"playbook"`
+	Steps     []string   `json:"steps"`
+	Docs      string     `json:"docs"`
+	Folded    []ID       `json:"folded,omitempty"`   // consequences that this cause explains, and that are not reported
+	Question  string     `json:"question,omitempty"` // what would decide between this and the related ones
+}
+
+// Evidence is where a finding was seen, and the very text or value. Line counts from 1; 0 is none.
+type Evidence struct {
+	Source string `json:"source"`
+	Text   string `json:"text"`
+	Line   int    `json:"line,omitempty"`
+}
+
+// rank orders severities, worst first.
+func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, Info}, s) }
+
+// WarningOrWorse tells if commands that judge (diagnose, audit, check) exit with 1 because of it.
+func (s Severity) WarningOrWorse() bool { return s == Error || s == Warning }
+
+// SortFindings puts what to fix first in front: worst severity, then the order of the knowledge table,
+// then the container's name.
+func SortFindings(found []Finding) {
+	slices.SortStableFunc(found, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Severity.rank(), b.Severity.rank()), cmp.Compare(Knowledge().order(a.ID), Knowledge().order(b.ID)), cmp.Compare(a.Container, b.Container))
+	})
+}
+
+// NewFinding fills a finding from the knowledge table. An id that is not in the table is a fault of the
+// program and panics; a test walks all of them.
+func NewFinding(id ID, evidence ...Evidence) Finding {
+	e, ok := Knowledge().Entry(id)
+	if !ok {
+		panic("fixes: no entry in the knowledge table for " + string(id))
+	}
+	steps := make([]string, len(e.Steps))
+	for i, s := range e.Steps {
+		steps[i] = s.String()
+	}
+	if evidence == nil {
+		evidence = []Evidence{}
+	}
+	return Finding{ID: id, Severity: e.Severity, Title: e.Title, Cause: e.Cause, Evidence: evidence, Playbook: e.Playbook, Steps: steps, Docs: e.Docs, Question: e.Question}
+}
