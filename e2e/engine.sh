@@ -49,11 +49,33 @@ configure() {
 	}
 }
 
+# A machine may keep a capability back from root (seen: SYS_RESOURCE). A privileged container asks for all of them
+# and would not start: "unable to apply caps: operation not permitted". There the real runc is called by a script
+# that takes that one out.
+provide_runc() {
+	local bounding
+	bounding=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/self/status)
+	[ $((16#$bounding >> 24 & 1)) = 0 ] || return 0
+	mkdir -p "$state/bin"
+	cat >"$state/bin/runc" <<-EOT
+		#!/bin/sh
+		previous=
+		for argument; do
+			if [ "\$previous" = --bundle ]; then sed -i 's/"CAP_SYS_RESOURCE",//g' "\$argument/config.json"; fi
+			previous=\$argument
+		done
+		exec $runc "\$@"
+	EOT
+	chmod 755 "$state/bin/runc"
+	runc=$state/bin/runc path=$state/bin:$path
+}
+
 # An overlay cannot lie on an overlay, which is what a container's root folder is.
 storage_driver() { if [ "$(stat -f -c %T "$1")" = overlayfs ]; then echo vfs; else echo overlay2; fi; }
 
 start() {
-	local name=$1 path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin dockerd nvidia=
+	local name=$1 dockerd nvidia=
+	path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 	shift
 	case $name in
 	20.10)
@@ -77,6 +99,7 @@ start() {
 		nvidia=yes path=$bench/toolkit:$path
 		shift
 	fi
+	provide_runc
 	configure "$name" "$nvidia"
 
 	cat >"$state/containerd.toml" <<-EOT
@@ -132,6 +155,10 @@ stop() {
 	local pid at
 	[ -d "$state" ] || return 0
 	state=$(cd "$state" && pwd)
+	if [ -S "$state/docker.sock" ]; then # so that the engine does not wait for containers that know no SIGTERM
+		timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" ps -q 2>/dev/null |
+			xargs -r timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" kill >/dev/null 2>&1 || true
+	fi
 	end "$state/dockerd.pid"
 	for pid in $(grep -lzF "$state/containerd.sock" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3); do
 		if grep -qa '^[^ ]*containerd-shim' "/proc/$pid/cmdline" 2>/dev/null; then
@@ -141,7 +168,7 @@ stop() {
 	done
 	end "$state/containerd.pid"
 	for at in $(cut -d' ' -f2 /proc/self/mounts | grep -F "$state/" | sort -r); do umount -l "$at" 2>/dev/null || true; done
-	rm -rf "$state/data" "$state/exec" "$state/containerd" "$state"/*.sock "$state/docker.pid"
+	rm -rf "$state/bin" "$state/data" "$state/exec" "$state/containerd" "$state"/*.sock "$state/docker.pid"
 }
 
 image() {
