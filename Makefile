@@ -1,37 +1,61 @@
 # docker gpu. `make run` shows the machine you are on; `make test` is everything that CI checks.
+SHELL := /bin/bash
 export CGO_CFLAGS := -Wno-deprecated-declarations
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
+GOFOLDERS := cmd plugin inspect fixes e2e
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
+STATICCHECK := v0.8.2
 
-.PHONY: run demo build static install test lint
+.PHONY: run demo build static install lint test unit platforms e2e bench-setup bench help
 
-build:
-	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
-static:
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
-
-run: build
+run: build ## build, and show the truth about this machine
 	@if command -v docker >/dev/null 2>&1; then \
 		config=$$(mktemp -d) && mkdir $$config/cli-plugins && ln -s $(CURDIR)/bin/docker-gpu $$config/cli-plugins/ && \
 		{ cp "$(or $(DOCKER_CONFIG),$(HOME)/.docker)/config.json" $$config/ 2>/dev/null; true; } && \
+		{ ln -s "$(or $(DOCKER_CONFIG),$(HOME)/.docker)/contexts" $$config/contexts 2>/dev/null; true; } && \
 		DOCKER_CONFIG=$$config docker gpu status; code=$$?; rm -r $$config; exit $$code; \
 	else bin/docker-gpu status; fi
 
-demo: build
-	bin/docker-gpu status --from examples/snapshots/eight-gpus.json
+demo: build ## the same on an example machine of eight GPUs, and live on the fake driver
+	@e2e/demo.sh bin/docker-gpu
 
-install: build
+build: ## bin/docker-gpu
+	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
+
+static: ## bin/docker-gpu-static, without cgo and so without NVML: for containers of any libc
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+
+install: build ## put the plugin into your docker CLI's plugin folder
 	install -D -m 755 bin/docker-gpu $(PLUGINS)/docker-gpu
 
-lint:
-	@test -z "$$(gofmt -l cmd plugin inspect fixes)" || { gofmt -l cmd plugin inspect fixes; exit 1; }
-	go vet ./...
+test: lint unit platforms e2e ## everything that CI checks
 
-test: lint
+lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
+	@bad=$$(gofmt -l $(GOFOLDERS)); [ -z "$$bad" ] || { echo "gofmt -w $$bad"; exit 1; }
+	go vet ./... && go vet -tags e2e ./e2e
+	@if go mod download honnef.co/go/tools@$(STATICCHECK) 2>/dev/null; then \
+		go run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK) -tags e2e ./...; \
+	else echo "lint: staticcheck cannot be fetched here and is left out"; fi
+	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "lint: golangci-lint is not installed here and is left out"; fi
+
+unit: ## the tests that need no engine
 	go test -race ./...
+
+platforms: ## the plugin builds without cgo, on macOS and on Windows
 	CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=darwin CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=windows CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
-	@echo "end-to-end scenarios: 0 ran, the bench on real engines is not built yet"
+
+e2e: bench-setup ## the scenarios on real engines; RUN=PATTERN for some of them
+	@summary=$$(mktemp); E2E_SUMMARY=$$summary go test -tags e2e -count=1 -timeout 40m $(if $(RUN),-run 'TestScenarios/.*/$(RUN)') ./e2e; \
+	code=$$?; cat $$summary; rm -f $$summary; exit $$code
+
+bench-setup: ## lay what the scenarios need: Debian's packages (as root), engines, CLI and toolkit from the module proxy
+	@e2e/setup.sh >/dev/null
+
+bench: build bench-setup ## figures of this machine against what users have today, as one table of ratios
+	@go run ./e2e/bench
