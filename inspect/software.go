@@ -1,0 +1,521 @@
+package inspect
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// Software is a part of the CUDA stack found in a container's files.
+type Software struct {
+	Name    string   `json:"name"` // cuda-runtime, nvcc, cudnn, tensorrt, trtexec, nccl, pytorch, tensorflow, jax, onnxruntime
+	Version string   `json:"version,omitempty"`
+	CUDA    string   `json:"cuda,omitempty"`    // CUDA version it was built with
+	CPUOnly *bool    `json:"cpuOnly,omitempty"` // built without CUDA; nil: not known
+	Archs   []string `json:"archs,omitempty"`   // compute capabilities that it has code for, where it says so
+	Path    string   `json:"path"`
+	From    string   `json:"from"` // file, package
+}
+
+// ContainerSoftware is what a container's files tell. DriverLibrary is a driver's libcuda.so.VERSION that
+// the image itself brings; NVIDIA's runtime mounts the host's instead.
+type ContainerSoftware struct {
+	Container     string     `json:"container"`
+	Image         string     `json:"image,omitempty"`
+	Software      []Software `json:"software"`
+	DriverLibrary *Library   `json:"driverLibrary,omitempty"`
+	Unread        []string   `json:"unread,omitempty"` // what could not be read, and why
+}
+
+// FilesAPI is how an engine shows a container's files (GET and HEAD /containers/ID/archive): nothing is
+// written into the container, nothing runs in it, and it may be stopped.
+type FilesAPI interface {
+	ContainerStatPath(context.Context, string, client.ContainerStatPathOptions) (client.ContainerStatPathResult, error)
+	CopyFromContainer(context.Context, string, client.CopyFromContainerOptions) (client.CopyFromContainerResult, error)
+}
+
+// containerFiles reads single files of a container.
+type containerFiles struct {
+	api FilesAPI
+	id  string
+}
+
+// mostOfFile bounds one file: the package list of a large image has 5 MiB.
+const mostOfFile = 16 << 20
+
+// stat follows links, which the engine resolves within the container; a circle of them ends after a few.
+func (c containerFiles) stat(ctx context.Context, name string) (resolved string, size int64, err error) {
+	for range 8 {
+		answer, err := c.api.ContainerStatPath(ctx, c.id, client.ContainerStatPathOptions{Path: name})
+		if cerrdefs.IsNotFound(err) {
+			return "", 0, fs.ErrNotExist
+		}
+		if err != nil {
+			return "", 0, err
+		}
+		if answer.Stat.Mode&fs.ModeSymlink == 0 {
+			return name, answer.Stat.Size, nil
+		}
+		if answer.Stat.LinkTarget == "" || answer.Stat.LinkTarget == name {
+			return "", 0, fmt.Errorf("%s: a link that leads nowhere: %w", name, fs.ErrNotExist)
+		}
+		name = path.Clean("/" + answer.Stat.LinkTarget)
+	}
+	return "", 0, fmt.Errorf("%s: links in a circle: %w", name, fs.ErrNotExist)
+}
+
+func (c containerFiles) read(ctx context.Context, name string) ([]byte, error) {
+	resolved, size, err := c.stat(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if size > mostOfFile {
+		return nil, fmt.Errorf("%s: is larger than 16 MiB", name)
+	}
+	answer, err := c.api.CopyFromContainer(ctx, c.id, client.CopyFromContainerOptions{SourcePath: resolved})
+	if cerrdefs.IsNotFound(err) {
+		return nil, fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Content.Close()
+	archive := tar.NewReader(answer.Content)
+	header, err := archive.Next()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if header.Typeflag != tar.TypeReg {
+		return nil, fmt.Errorf("%s: %w", name, errNotRegular)
+	}
+	return io.ReadAll(io.LimitReader(archive, mostOfFile))
+}
+
+// ReadSoftware looks through the places where CUDA's parts and the frameworks are installed by pip, conda,
+// apt and in NVIDIA's own images. env is the container's configured environment, workDir its working folder.
+func ReadSoftware(ctx context.Context, api FilesAPI, id string, env []string, workDir string) (*ContainerSoftware, error) {
+	r := &softwareReader{files: containerFiles{api, id}, found: &ContainerSoftware{Software: []Software{}}}
+	if _, _, err := r.files.stat(ctx, "/"); err != nil {
+		return nil, err
+	}
+	var wg sync.WaitGroup
+	for _, look := range []func(context.Context){r.cudaToolkit, r.headers, r.packages, r.conda, r.driverLibrary} {
+		wg.Go(func() { look(ctx) })
+	}
+	wg.Go(func() {
+		for _, folder := range r.pythonFolders(ctx, env, workDir) {
+			r.python(ctx, folder)
+		}
+	})
+	wg.Wait()
+	r.found.tidy()
+	return r.found, ctx.Err()
+}
+
+type softwareReader struct {
+	files containerFiles
+	mu    sync.Mutex
+	found *ContainerSoftware
+}
+
+func (r *softwareReader) add(s Software) {
+	if s.From == "" {
+		s.From = "file"
+	}
+	s.Version, s.CUDA = bounded(s.Version), bounded(s.CUDA)
+	r.mu.Lock()
+	r.found.Software = append(r.found.Software, s)
+	r.mu.Unlock()
+}
+
+// text reads a file; what is not there is no news, anything else is told.
+func (r *softwareReader) text(ctx context.Context, name string) string {
+	data, err := r.files.read(ctx, name)
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errNotRegular) && ctx.Err() == nil {
+			r.mu.Lock()
+			r.found.Unread = append(r.found.Unread, bounded(fmt.Sprintf("%s: %s", name, err)))
+			r.mu.Unlock()
+		}
+		return ""
+	}
+	return string(data)
+}
+
+func (r *softwareReader) exists(ctx context.Context, name string) bool {
+	_, _, err := r.files.stat(ctx, name)
+	return err == nil
+}
+
+var (
+	jsonCUDA   = regexp.MustCompile(`"(cuda_cudart|cuda_nvcc)"\s*:\s*\{[^}]*"version"\s*:\s*"([0-9.]+)"`)
+	textCUDA   = regexp.MustCompile(`CUDA Version ([0-9.]+)`)
+	defineLine = regexp.MustCompile(`(?m)^\s*#\s*define\s+(\w+)\s+"?([0-9]+)`)
+)
+
+// cudaToolkit reads /usr/local/cuda: version.json since CUDA 11.1, version.txt before.
+func (r *softwareReader) cudaToolkit(ctx context.Context) {
+	const file = "/usr/local/cuda/version.json"
+	versions := map[string]string{}
+	if text := r.text(ctx, file); text != "" {
+		for _, m := range jsonCUDA.FindAllStringSubmatch(text, -1) {
+			versions[m[1]] = m[2]
+		}
+		if v := versions["cuda_cudart"]; v != "" {
+			r.add(Software{Name: "cuda-runtime", Version: v, CUDA: majorMinorOf(v), Path: file})
+		}
+	} else if m := textCUDA.FindStringSubmatch(r.text(ctx, "/usr/local/cuda/version.txt")); m != nil {
+		r.add(Software{Name: "cuda-runtime", Version: m[1], CUDA: majorMinorOf(m[1]), Path: "/usr/local/cuda/version.txt"})
+		versions["cuda_nvcc"] = m[1]
+	}
+	for _, nvcc := range []string{"/usr/local/cuda/bin/nvcc", "/usr/bin/nvcc"} {
+		if r.exists(ctx, nvcc) {
+			r.add(Software{Name: "nvcc", Version: versions["cuda_nvcc"], CUDA: majorMinorOf(versions["cuda_nvcc"]), Path: nvcc})
+			break
+		}
+	}
+	for _, tool := range []string{"/usr/src/tensorrt/bin/trtexec", "/opt/tensorrt/bin/trtexec", "/usr/local/tensorrt/bin/trtexec", "/usr/local/bin/trtexec", "/usr/bin/trtexec"} {
+		if r.exists(ctx, tool) {
+			r.add(Software{Name: "trtexec", Path: tool})
+			break
+		}
+	}
+}
+
+func majorMinorOf(version string) string {
+	parts := strings.SplitN(version, ".", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[0] + "." + parts[1]
+}
+
+// headers reads the versions that C headers define.
+func (r *softwareReader) headers(ctx context.Context) {
+	for _, folder := range []string{"/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu", "/usr/local/cuda/include", "/usr/local/tensorrt/include", "/usr/local/include"} {
+		for _, header := range []string{"cudnn_version.h", "nccl.h", "NvInferVersion.h"} {
+			r.header(ctx, path.Join(folder, header))
+		}
+	}
+}
+
+// headerVersions are the macros of a header that make up a version.
+var headerVersions = map[string]struct {
+	name   string
+	macros []string
+}{
+	"cudnn_version.h":  {"cudnn", []string{"CUDNN_MAJOR", "CUDNN_MINOR", "CUDNN_PATCHLEVEL"}},
+	"nccl.h":           {"nccl", []string{"NCCL_MAJOR", "NCCL_MINOR", "NCCL_PATCH"}},
+	"NvInferVersion.h": {"tensorrt", []string{"NV_TENSORRT_MAJOR", "NV_TENSORRT_MINOR", "NV_TENSORRT_PATCH"}},
+}
+
+func (r *softwareReader) header(ctx context.Context, name string) {
+	known, text := headerVersions[path.Base(name)], r.text(ctx, name)
+	defined := map[string]string{}
+	for _, m := range defineLine.FindAllStringSubmatch(text, -1) {
+		defined[m[1]] = m[2]
+	}
+	var parts []string
+	for _, macro := range known.macros {
+		value := defined[macro]
+		if value == "" { // TensorRT 10 names its numbers anew: NV_TENSORRT_MAJOR is TRT_MAJOR_ENTERPRISE
+			value = defined[strings.Replace(macro, "NV_TENSORRT_", "TRT_", 1)+"_ENTERPRISE"]
+		}
+		if value != "" {
+			parts = append(parts, value)
+		}
+	}
+	if len(parts) > 0 {
+		r.add(Software{Name: known.name, Version: strings.Join(parts, "."), Path: name})
+	}
+}
+
+// debianPackages are those that name a part: cudnn of libcudnn9-cuda-12, cuda-cudart-12-4, …
+var debianPackages = []struct {
+	name    string
+	pattern *regexp.Regexp
+}{
+	{"cuda-runtime", regexp.MustCompile(`^cuda-cudart-(\d+)-(\d+)$`)},
+	{"nvcc", regexp.MustCompile(`^cuda-nvcc-(\d+)-(\d+)$`)},
+	{"cudnn", regexp.MustCompile(`^libcudnn\d+(-cuda-\d+)?$`)},
+	{"nccl", regexp.MustCompile(`^libnccl2$`)},
+	{"tensorrt", regexp.MustCompile(`^libnvinfer\d+$`)},
+}
+
+var plusCUDA = regexp.MustCompile(`\+cuda(\d+\.\d+)`)
+
+// packages reads dpkg's list.
+func (r *softwareReader) packages(ctx context.Context) {
+	const file = "/var/lib/dpkg/status"
+	for paragraph := range strings.SplitSeq(r.text(ctx, file), "\n\n") {
+		name, version := "", ""
+		for line := range strings.Lines(paragraph) {
+			if value, ok := strings.CutPrefix(line, "Package: "); ok {
+				name = strings.TrimSpace(value)
+			} else if value, ok := strings.CutPrefix(line, "Version: "); ok {
+				version = strings.TrimSpace(value)
+			}
+		}
+		if !strings.Contains(paragraph, "Status: install ok installed") {
+			continue
+		}
+		for _, p := range debianPackages {
+			m := p.pattern.FindStringSubmatch(name)
+			if m == nil {
+				continue
+			}
+			s := Software{Name: p.name, Path: name, From: "package"}
+			s.Version, _, _ = strings.Cut(version, "-")
+			if len(m) > 2 {
+				s.CUDA = m[1] + "." + m[2]
+			} else if c := plusCUDA.FindStringSubmatch(version); c != nil {
+				s.CUDA = c[1]
+			}
+			r.add(s)
+		}
+	}
+}
+
+var condaLine = regexp.MustCompile(`^\+[^:]*::(pytorch|cudatoolkit|cuda-cudart|cudnn|nccl|tensorflow|tensorflow-gpu|jaxlib)-([0-9][^-]*)-(\S+)$`)
+
+// conda reads what conda noted of its own doings; a package's build string names its CUDA.
+func (r *softwareReader) conda(ctx context.Context) {
+	for _, prefix := range []string{"/opt/conda", "/opt/miniconda3", "/root/miniconda3"} {
+		file := prefix + "/conda-meta/history"
+		last := map[string]Software{} // a later line replaces an earlier one
+		for line := range strings.Lines(r.text(ctx, file)) {
+			m := condaLine.FindStringSubmatch(strings.TrimSpace(line))
+			if m == nil {
+				continue
+			}
+			name := map[string]string{"cudatoolkit": "cuda-runtime", "cuda-cudart": "cuda-runtime", "tensorflow-gpu": "tensorflow", "jaxlib": "jax"}[m[1]]
+			if name == "" {
+				name = m[1]
+			}
+			s := Software{Name: name, Version: m[2], Path: file, From: "package"}
+			if name == "cuda-runtime" {
+				s.CUDA = majorMinorOf(m[2])
+			}
+			if c := condaBuildCUDA.FindStringSubmatch(m[3]); c != nil {
+				s.CUDA = c[1]
+			}
+			if strings.Contains(m[3], "cpu") && s.CUDA == "" {
+				s.CPUOnly = ptr(true)
+			}
+			last[name] = s
+		}
+		for _, s := range last {
+			r.add(s)
+		}
+	}
+}
+
+var condaBuildCUDA = regexp.MustCompile(`cuda_?(\d+\.\d+)`)
+
+// pythonFolders are the folders that hold Python packages.
+func (r *softwareReader) pythonFolders(ctx context.Context, env []string, workDir string) []string {
+	prefixes := []string{"/usr/local", "/usr", "/opt/conda", "/opt/venv", "/venv", "/app/.venv", "/opt/miniconda3", "/root/miniconda3", "/root/.local"}
+	for _, key := range []string{"VIRTUAL_ENV", "CONDA_PREFIX"} {
+		if value, set := variable(env, key); set && path.IsAbs(value) {
+			prefixes = append(prefixes, path.Clean(value))
+		}
+	}
+	search, _ := variable(env, "PATH")
+	for folder := range strings.SplitSeq(search, ":") {
+		if prefix, ok := strings.CutSuffix(strings.TrimSuffix(folder, "/"), "/bin"); ok && path.IsAbs(prefix) {
+			prefixes = append(prefixes, path.Clean(prefix))
+		}
+	}
+	if path.IsAbs(workDir) && workDir != "/" {
+		prefixes = append(prefixes, path.Join(workDir, ".venv"), path.Join(workDir, "venv"))
+	}
+	slices.Sort(prefixes)
+	prefixes = slices.Compact(prefixes)
+	var mu sync.Mutex
+	var folders []string
+	slots := make(chan struct{}, inspectAtOnce)
+	var wg sync.WaitGroup
+	look := func(folder string) {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if r.exists(ctx, folder) {
+				mu.Lock()
+				folders = append(folders, folder)
+				mu.Unlock()
+			}
+		})
+	}
+	for _, prefix := range prefixes[:min(len(prefixes), 32)] {
+		if !r.exists(ctx, prefix+"/lib") {
+			continue
+		}
+		look(prefix + "/lib/python3/dist-packages")
+		for minor := 6; minor <= 15; minor++ {
+			for _, kind := range []string{"site-packages", "dist-packages"} {
+				look(fmt.Sprintf("%s/lib/python3.%d/%s", prefix, minor, kind))
+			}
+		}
+	}
+	wg.Wait()
+	slices.Sort(folders)
+	return folders
+}
+
+// python reads the frameworks of one folder from their own version files.
+func (r *softwareReader) python(ctx context.Context, folder string) {
+	for _, known := range pythonVersions {
+		file := path.Join(folder, known.file)
+		text := r.text(ctx, file)
+		if text == "" {
+			continue
+		}
+		s := Software{Name: known.name, Path: file}
+		if m := known.version.FindStringSubmatch(text); m != nil {
+			s.Version = m[1]
+		}
+		known.detail(r, ctx, folder, text, &s)
+		r.add(s)
+	}
+	for _, header := range []string{"nvidia/cudnn/include/cudnn_version.h", "nvidia/nccl/include/nccl.h"} {
+		r.header(ctx, path.Join(folder, header))
+	}
+	file := path.Join(folder, "nvidia/cuda_runtime/include/cuda_runtime_api.h")
+	for _, m := range defineLine.FindAllStringSubmatch(r.text(ctx, file), -1) {
+		if m[1] == "CUDART_VERSION" { // 12040 is 12.4
+			var v int
+			if _, err := fmt.Sscanf(m[2], "%d", &v); err == nil {
+				version := fmt.Sprintf("%d.%d", v/1000, v%1000/10)
+				r.add(Software{Name: "cuda-runtime", Version: version, CUDA: version, Path: file})
+			}
+		}
+	}
+}
+
+var quotedVersion = regexp.MustCompile(`(?m)^(?:__version__|_version)\s*(?::\s*\w+\s*)?=\s*['"]([^'"]+)['"]`)
+
+// pythonVersions are the files in which the frameworks say what they are.
+var pythonVersions = []struct {
+	name    string
+	file    string
+	version *regexp.Regexp
+	detail  func(r *softwareReader, ctx context.Context, folder, text string, s *Software)
+}{
+	{"pytorch", "torch/version.py", quotedVersion, func(_ *softwareReader, _ context.Context, _, text string, s *Software) {
+		if m := torchCUDA.FindStringSubmatch(text); m != nil {
+			s.CUDA = m[1]
+			s.CPUOnly = ptr(m[1] == "" && !torchHIP.MatchString(text))
+		}
+	}},
+	{"tensorflow", "tensorflow/python/platform/build_info.py", regexp.MustCompile(`'version':\s*'([^']+)'`), func(r *softwareReader, ctx context.Context, folder, text string, s *Software) {
+		if m := isCUDABuild.FindStringSubmatch(text); m != nil {
+			s.CPUOnly = ptr(m[1] == "False")
+		}
+		if m := buildInfoCUDA.FindStringSubmatch(text); m != nil {
+			s.CUDA = m[1]
+		}
+		for _, header := range []string{"version.h", "release_version.h"} {
+			defined := map[string]string{}
+			for _, m := range defineLine.FindAllStringSubmatch(r.text(ctx, path.Join(folder, "tensorflow/include/tensorflow/core/public", header)), -1) {
+				defined[m[1]] = m[2]
+			}
+			if defined["TF_MAJOR_VERSION"] != "" {
+				s.Version = defined["TF_MAJOR_VERSION"] + "." + defined["TF_MINOR_VERSION"] + "." + defined["TF_PATCH_VERSION"]
+			}
+		}
+	}},
+	{"jax", "jaxlib/version.py", quotedVersion, func(r *softwareReader, ctx context.Context, folder, _ string, s *Software) {
+		for _, major := range []string{"11", "12", "13"} {
+			if r.exists(ctx, path.Join(folder, "jax_cuda"+major+"_plugin")) || r.exists(ctx, path.Join(folder, "jax_plugins/xla_cuda"+major)) {
+				s.CUDA = major + ".0"
+			}
+		}
+		if s.CUDA == "" && !r.exists(ctx, path.Join(folder, "jaxlib/cuda")) {
+			s.CPUOnly = ptr(true)
+		}
+	}},
+	{"onnxruntime", "onnxruntime/capi/build_and_package_info.py", quotedVersion, func(_ *softwareReader, _ context.Context, _, text string, s *Software) {
+		if m := ortCUDA.FindStringSubmatch(text); m != nil {
+			s.CUDA = m[1]
+		}
+		if m := ortPackage.FindStringSubmatch(text); m != nil {
+			s.CPUOnly = ptr(m[1] == "onnxruntime")
+		}
+	}},
+	{"tensorrt", "tensorrt/__init__.py", quotedVersion, func(*softwareReader, context.Context, string, string, *Software) {}},
+}
+
+var (
+	torchCUDA     = regexp.MustCompile(`(?m)^cuda\s*(?::[^=\n]*)?=\s*(?:None|['"]([0-9.]+)['"])`)
+	torchHIP      = regexp.MustCompile(`(?m)^hip\s*(?::[^=\n]*)?=\s*['"]`)
+	isCUDABuild   = regexp.MustCompile(`['"]is_cuda_build['"]\s*[,:]\s*(True|False)`)
+	buildInfoCUDA = regexp.MustCompile(`['"]cuda_version['"]\s*[,:]\s*['"]([0-9.]+)['"]`)
+	ortCUDA       = regexp.MustCompile(`(?m)^cuda_version\s*=\s*['"]([0-9.]+)['"]`)
+	ortPackage    = regexp.MustCompile(`(?m)^package_name\s*=\s*['"]([^'"]+)['"]`)
+)
+
+// driverLibrary looks for a driver library that the image brings. Where NVIDIA's runtime mounts the
+// host's over it, an empty file stands in the container's own files.
+func (r *softwareReader) driverLibrary(ctx context.Context) {
+	for _, folder := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"} {
+		resolved, size, err := r.files.stat(ctx, path.Join(folder, "libcuda.so.1"))
+		if err != nil || size == 0 {
+			continue
+		}
+		_, version, _ := strings.Cut(path.Base(resolved), "libcuda.so.")
+		if strings.Contains(version, ".") && !strings.Contains(resolved, "/compat/") {
+			r.mu.Lock()
+			r.found.DriverLibrary = &Library{Name: "libcuda.so.1", Path: bounded(resolved), Version: bounded(version)}
+			r.mu.Unlock()
+			return
+		}
+	}
+}
+
+// softwareOrder is that of the screen.
+var softwareOrder = []string{"cuda-runtime", "nvcc", "cudnn", "nccl", "tensorrt", "trtexec", "pytorch", "tensorflow", "jax", "onnxruntime"}
+
+// tidy sorts, and joins what a package and a file tell of the same thing.
+func (c *ContainerSoftware) tidy() {
+	slices.SortStableFunc(c.Software, func(a, b Software) int {
+		if d := slices.Index(softwareOrder, a.Name) - slices.Index(softwareOrder, b.Name); d != 0 {
+			return d
+		}
+		if d := strings.Compare(a.From, b.From); d != 0 { // file before package
+			return d
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	var kept []Software
+	for _, s := range c.Software {
+		at := slices.IndexFunc(kept, func(k Software) bool {
+			return k.Name == s.Name && (k.Version == s.Version || strings.HasPrefix(k.Version, s.Version+".") || strings.HasPrefix(s.Version, k.Version+".") || k.Version == "" && k.From != s.From)
+		})
+		if at < 0 {
+			kept = append(kept, s)
+			continue
+		}
+		if kept[at].CUDA == "" {
+			kept[at].CUDA = s.CUDA
+		}
+		if len(s.Version) > len(kept[at].Version) {
+			kept[at].Version = s.Version
+		}
+	}
+	c.Software = kept
+	if c.Software == nil {
+		c.Software = []Software{}
+	}
+	slices.Sort(c.Unread)
+}
