@@ -25,6 +25,7 @@ type Snapshot struct {
 	GPUs          []GPU       `json:"gpus"`
 	Containers    []Container `json:"containers"`
 	KernelLog     []LogLine   `json:"kernelLog,omitempty"`
+	EngineLog     []LogLine   `json:"engineLog,omitempty"` // of dockerd's own log, kind engine
 	Sources       []Reading   `json:"sources"`
 }
 
@@ -335,7 +336,7 @@ type CDIDevice struct {
 }
 
 // LogLine is a line of the kernel log that concerns GPUs, memory or access. Kind is xid, nvrm, nouveau,
-// oom, apparmor, selinux or dxg.
+// oom, apparmor, selinux or dxg; engine for a line of dockerd's log.
 type LogLine struct {
 	At    *time.Time `json:"at,omitempty"`
 	Kind  string     `json:"kind"`

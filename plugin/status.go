@@ -108,7 +108,8 @@ func readSnapshot(path string, stdin io.Reader) (*inspect.Snapshot, error) {
 		return nil, fmt.Errorf("docker gpu: %s: larger than 256 MiB: not a snapshot", path)
 	}
 	var head struct {
-		SchemaVersion *int `json:"schemaVersion"`
+		SchemaVersion *int            `json:"schemaVersion"`
+		Snapshot      json.RawMessage `json:"snapshot"` // of a report
 	}
 	if err := json.Unmarshal(data, &head); err != nil {
 		var syntax *json.SyntaxError
@@ -122,6 +123,9 @@ func readSnapshot(path string, stdin io.Reader) (*inspect.Snapshot, error) {
 		return nil, fmt.Errorf("docker gpu: %s is not a snapshot: it has no schemaVersion\nmake one with: docker gpu status --format json", path)
 	case *head.SchemaVersion > inspect.SchemaVersion:
 		return nil, fmt.Errorf("docker gpu: %s is a snapshot of schema version %d, this docker gpu reads up to %d: update docker gpu", path, *head.SchemaVersion, inspect.SchemaVersion)
+	}
+	if len(head.Snapshot) > 0 {
+		data = head.Snapshot
 	}
 	s := &inspect.Snapshot{}
 	if err := json.Unmarshal(data, s); err != nil {
