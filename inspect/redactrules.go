@@ -123,7 +123,7 @@ var standKinds = func() map[string]bool {
 }()
 
 const (
-	versionShape = `v?\d[0-9A-Za-z.+~:_-]{0,60}|dev|library-import|unknown`
+	versionShape = `v?\d[0-9A-Za-z.+~:_-]{0,60}|dev|example|library-import|unknown`
 	busShape     = `(?:PCI:)?[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}(?:\.[0-7])?)?`
 	uuidShape    = `(?:GPU|MIG)-[0-9A-Fa-f-]{4,36}|MIG-GPU-[0-9A-Fa-f-]{36}/\d+/\d+|GPU-[A-Za-z0-9]{1,12}`
 	gpuShape     = `all|none|void|\d{1,4}|\d{1,4}:\d{1,4}|` + uuidShape + `|` + busShape + `|(?:management\.|runtime\.)?nvidia\.com/[a-z]{2,10}=(?:all|\d{1,4}(?::\d{1,4})?|mig\d{1,4}:\d{1,4}|` + uuidShape + `)`

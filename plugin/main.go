@@ -166,6 +166,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
 	cmd.AddCommand(newCheckCmd(app, nil))
+	cmd.AddCommand(newReportCmd(app, nil))
 	return cmd
 }
 

@@ -172,7 +172,8 @@ func writeReportFile(name string, data []byte) error {
 func buildReport(r *inspect.Redactor, s *inspect.Snapshot, logs map[string]string, tool *inspect.Tool) *supportReport {
 	clean := r.Snapshot(s)
 	rep := &supportReport{SchemaVersion: inspect.SchemaVersion, Kind: "report", TakenAt: s.TakenAt, Tool: tool, Snapshot: clean, Verdict: fixes.Judge(clean)}
-	rep.Findings, rep.Unexamined = fixes.Diagnose(clean)
+	diagnosis := fixes.Diagnose(clean, fixes.Scope{})
+	rep.Findings, rep.Unexamined = diagnosis.Findings, diagnosis.Unexamined
 	if rep.Findings == nil {
 		rep.Findings = []fixes.Finding{}
 	}
@@ -247,13 +248,6 @@ func reportContents(rep *supportReport) []string {
 		contents = append(contents, "logs of "+plural(len(rep.Logs), "container"))
 	}
 	return append(contents, "versions: "+plural(len(rep.Versions), "program"))
-}
-
-func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func sayReport(app *app, rep *supportReport, written []wroteFile) error {
