@@ -172,8 +172,6 @@ func writeReportFile(name string, data []byte) error {
 func buildReport(r *inspect.Redactor, s *inspect.Snapshot, logs map[string]string, tool *inspect.Tool) *supportReport {
 	clean := r.Snapshot(s)
 	rep := &supportReport{SchemaVersion: inspect.SchemaVersion, Kind: "report", TakenAt: s.TakenAt, Tool: tool, Snapshot: clean, Verdict: fixes.Judge(clean)}
-	diagnosis := fixes.Diagnose(clean, fixes.Scope{})
-	rep.Findings, rep.Unexamined = diagnosis.Findings, diagnosis.Unexamined
 	if rep.Findings == nil {
 		rep.Findings = []fixes.Finding{}
 	}
