@@ -72,15 +72,15 @@ func writeReportPage(out io.Writer, rep *supportReport, curves []curveGroup) err
 			row.State += " (" + c.Health + ")"
 		}
 		if c.Usage != nil && c.Usage.MemoryUsedBytes != nil {
-			row.Memory = bytesText(*c.Usage.MemoryUsedBytes)
+			row.Memory = pageSize(*c.Usage.MemoryUsedBytes)
 		}
 		data.Rows = append(data.Rows, row)
 	}
 	return tmpl.Execute(out, data)
 }
 
-// bytesText is a size with a blank before its unit.
-func bytesText(n uint64) string {
+// pageSize is a size with a blank before its unit.
+func pageSize(n uint64) string {
 	return units.CustomSize("%.4g %s", float64(n), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB"})
 }
 
@@ -89,7 +89,7 @@ func pageGPU(s *inspect.Snapshot, g inspect.GPU) gpuRow {
 	if g.MemoryTotalBytes != nil && g.MemoryUsedBytes != nil && *g.MemoryTotalBytes > 0 {
 		row.UsedBytes, row.TotalBytes = *g.MemoryUsedBytes, *g.MemoryTotalBytes
 		row.MemoryPercent = 100 * float64(row.UsedBytes) / float64(row.TotalBytes)
-		row.Memory = fmt.Sprintf("%s of %s", bytesText(row.UsedBytes), bytesText(row.TotalBytes))
+		row.Memory = fmt.Sprintf("%s of %s", pageSize(row.UsedBytes), pageSize(row.TotalBytes))
 	}
 	if g.GPUUtilPercent != nil {
 		row.Util = fmt.Sprintf("%d %%", *g.GPUUtilPercent)
