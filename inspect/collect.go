@@ -10,15 +10,16 @@ import (
 
 // Machine is everything a source may read from. Sources use nothing else of the process they run in.
 type Machine struct {
-	Root    Root
-	Dial    func(context.Context) (EngineAPI, error) // leads to the engine; called once by each source that needs it
-	Context string                                   // name of the docker context
-	Host    string                                   // the engine's endpoint: unix:///var/run/docker.sock, ssh://ada
-	NVML    func(context.Context) (*NVMLAnswer, error)
-	Run     Runner
-	Getenv  func(string) string
-	Now     func() time.Time
-	WorkDir string
+	Root         Root
+	Dial         func(context.Context) (EngineAPI, error) // leads to the engine; called once by each source that needs it
+	Context      string                                   // name of the docker context
+	Host         string                                   // the engine's endpoint: unix:///var/run/docker.sock, ssh://ada
+	NVML         func(context.Context) (*NVMLAnswer, error)
+	NVMLTopology func(context.Context) (*NVMLAnswer, error) // as NVML, with the wiring of the GPUs
+	Run          Runner
+	Getenv       func(string) string
+	Now          func() time.Time
+	WorkDir      string
 }
 
 // Runner starts an outside program and returns its standard output: the last resort, for facts that no

@@ -3,17 +3,17 @@ package inspect
 // A GPU as NVML reports it (https://docs.nvidia.com/deploy/nvml-api). A figure that this GPU or this
 // driver does not have is nil. Index is NVML's, which is PCI bus order.
 type GPU struct {
-	Index             int      `json:"index"`
-	UUID              string   `json:"uuid,omitempty"`
-	Name              string   `json:"name,omitempty"`
-	Brand             string   `json:"brand,omitempty"`
-	PCIBusID          string   `json:"pciBusId,omitempty"` // 0000:17:00.0
-	PCIDeviceID       string   `json:"pciDeviceId,omitempty"`
-	Minor             *int     `json:"minor,omitempty"` // of /dev/nvidiaMINOR
-	ComputeCapability string   `json:"computeCapability,omitempty"`
-	Error             string   `json:"error,omitempty"`      // NVML's words where the GPU does not answer: GPU is lost
-	NVMLReturn        *int     `json:"nvmlReturn,omitempty"` // of the call behind Error
-	Unsupported       []string `json:"unsupported,omitempty"`
+	Index             int    `json:"index"`
+	UUID              string `json:"uuid,omitempty"`
+	Name              string `json:"name,omitempty"`
+	Brand             string `json:"brand,omitempty"`
+	PCIBusID          string `json:"pciBusId,omitempty"` // 0000:17:00.0
+	PCIDeviceID       string `json:"pciDeviceId,omitempty"`
+	Minor             *int   `json:"minor,omitempty"`        // of /dev/nvidiaMINOR
+	Architecture      string `json:"architecture,omitempty"` // Turing, Ampere, Ada, Hopper, Blackwell
+	ComputeCapability string `json:"computeCapability,omitempty"`
+	Error             string `json:"error,omitempty"`      // NVML's words where the GPU does not answer: GPU is lost
+	NVMLReturn        *int   `json:"nvmlReturn,omitempty"` // of the call behind Error
 
 	MemoryTotalBytes    *uint64 `json:"memoryTotalBytes,omitempty"`
 	MemoryUsedBytes     *uint64 `json:"memoryUsedBytes,omitempty"` // without MemoryReservedBytes (nvmlDeviceGetMemoryInfo_v2)
@@ -41,18 +41,24 @@ type GPU struct {
 	PowerMaxLimitWatts         *float64 `json:"powerMaxLimitWatts,omitempty"`
 	EnergyJoules               *float64 `json:"energyJoules,omitempty"` // since the driver was loaded
 
-	GraphicsClockMHz        *uint32  `json:"graphicsClockMHz,omitempty"`
-	SMClockMHz              *uint32  `json:"smClockMHz,omitempty"`
-	MemoryClockMHz          *uint32  `json:"memoryClockMHz,omitempty"`
-	VideoClockMHz           *uint32  `json:"videoClockMHz,omitempty"`
-	MaxGraphicsClockMHz     *uint32  `json:"maxGraphicsClockMHz,omitempty"`
-	MaxSMClockMHz           *uint32  `json:"maxSmClockMHz,omitempty"`
-	MaxMemoryClockMHz       *uint32  `json:"maxMemoryClockMHz,omitempty"`
-	MaxVideoClockMHz        *uint32  `json:"maxVideoClockMHz,omitempty"`
-	PerformanceState        string   `json:"performanceState,omitempty"` // P0 … P15
-	ThrottleReasons         []string `json:"throttleReasons,omitempty"`  // gpu-idle, sw-power-cap, hw-slowdown, sw-thermal, hw-thermal, hw-power-brake, sync-boost, applications-clocks, display-clocks
-	PowerViolationSeconds   *float64 `json:"powerViolationSeconds,omitempty"`
-	ThermalViolationSeconds *float64 `json:"thermalViolationSeconds,omitempty"`
+	GraphicsClockMHz    *uint32  `json:"graphicsClockMHz,omitempty"`
+	SMClockMHz          *uint32  `json:"smClockMHz,omitempty"`
+	MemoryClockMHz      *uint32  `json:"memoryClockMHz,omitempty"`
+	VideoClockMHz       *uint32  `json:"videoClockMHz,omitempty"`
+	MaxGraphicsClockMHz *uint32  `json:"maxGraphicsClockMHz,omitempty"`
+	MaxSMClockMHz       *uint32  `json:"maxSmClockMHz,omitempty"`
+	MaxMemoryClockMHz   *uint32  `json:"maxMemoryClockMHz,omitempty"`
+	MaxVideoClockMHz    *uint32  `json:"maxVideoClockMHz,omitempty"`
+	PerformanceState    string   `json:"performanceState,omitempty"` // P0 … P15
+	ThrottleReasons     []string `json:"throttleReasons,omitempty"`  // gpu-idle, sw-power-cap, hw-slowdown, sw-thermal, hw-thermal, hw-power-brake, sync-boost, applications-clocks, display-clocks
+
+	// How long a limit has held the clocks down, since the driver was loaded.
+	PowerViolationSeconds          *float64 `json:"powerViolationSeconds,omitempty"`
+	ThermalViolationSeconds        *float64 `json:"thermalViolationSeconds,omitempty"`
+	SyncBoostViolationSeconds      *float64 `json:"syncBoostViolationSeconds,omitempty"`
+	BoardLimitViolationSeconds     *float64 `json:"boardLimitViolationSeconds,omitempty"`
+	LowUtilizationViolationSeconds *float64 `json:"lowUtilizationViolationSeconds,omitempty"`
+	ReliabilityViolationSeconds    *float64 `json:"reliabilityViolationSeconds,omitempty"`
 
 	PCIe         *PCIe         `json:"pcie,omitempty"`
 	ECC          *ECC          `json:"ecc,omitempty"`
@@ -65,18 +71,20 @@ type GPU struct {
 	MIG             *MIG         `json:"mig,omitempty"` // nil: this GPU has no MIG
 	NVLinks         []NVLink     `json:"nvlinks,omitempty"`
 	FabricState     string       `json:"fabricState,omitempty"` // not-supported, not-started, in-progress, completed
-	Processes       []GPUProcess `json:"processes"`             // nil: could not be read
+	FabricError     string       `json:"fabricError,omitempty"` // completed, but without success: NVML's words
+	Processes       []GPUProcess `json:"processes"`             // nil: could not be read; with MIG, those of all its MIG devices
 }
 
 // PCIe is the link between GPU and host. Throughput is bytes a second over NVML's 20 ms window.
 type PCIe struct {
-	Generation       *int    `json:"generation,omitempty"`
-	GenerationMax    *int    `json:"generationMax,omitempty"`
-	Width            *int    `json:"width,omitempty"`
-	WidthMax         *int    `json:"widthMax,omitempty"`
-	ReplayCount      *uint32 `json:"replayCount,omitempty"`
-	TxBytesPerSecond *uint64 `json:"txBytesPerSecond,omitempty"`
-	RxBytesPerSecond *uint64 `json:"rxBytesPerSecond,omitempty"`
+	Generation          *int    `json:"generation,omitempty"`
+	GenerationMax       *int    `json:"generationMax,omitempty"`       // of this GPU in this slot
+	DeviceGenerationMax *int    `json:"deviceGenerationMax,omitempty"` // of the GPU in any slot
+	Width               *int    `json:"width,omitempty"`
+	WidthMax            *int    `json:"widthMax,omitempty"`
+	ReplayCount         *uint32 `json:"replayCount,omitempty"`
+	TxBytesPerSecond    *uint64 `json:"txBytesPerSecond,omitempty"`
+	RxBytesPerSecond    *uint64 `json:"rxBytesPerSecond,omitempty"`
 }
 
 // ECC counts memory errors: volatile since the driver was loaded, aggregate over the GPU's life.
@@ -140,12 +148,16 @@ type NVLink struct {
 // and ContainerID the outermost container of the engine whose id that path names; without Cgroup
 // nothing is known of where the process runs.
 type GPUProcess struct {
-	PID             int      `json:"pid"`
-	Kinds           []string `json:"kinds"` // compute, graphics, mps
-	Name            string   `json:"name,omitempty"`
-	MemoryUsedBytes *uint64  `json:"memoryUsedBytes,omitempty"` // nil on Windows and WSL2: NVML does not know it
-	GPUUtilPercent  *uint32  `json:"gpuUtilPercent,omitempty"`
-	Cgroup          string   `json:"cgroup,omitempty"`
-	ContainerID     string   `json:"containerId,omitempty"`
-	GPUInstanceID   *int     `json:"gpuInstanceId,omitempty"`
+	PID                int      `json:"pid"`
+	Kinds              []string `json:"kinds"` // compute, graphics, mps
+	Name               string   `json:"name,omitempty"`
+	MemoryUsedBytes    *uint64  `json:"memoryUsedBytes,omitempty"` // nil on Windows and WSL2: NVML does not know it
+	GPUUtilPercent     *uint32  `json:"gpuUtilPercent,omitempty"`  // of the last two seconds; nil with MIG
+	MemoryUtilPercent  *uint32  `json:"memoryUtilPercent,omitempty"`
+	EncoderUtilPercent *uint32  `json:"encoderUtilPercent,omitempty"`
+	DecoderUtilPercent *uint32  `json:"decoderUtilPercent,omitempty"`
+	Cgroup             string   `json:"cgroup,omitempty"`
+	ContainerID        string   `json:"containerId,omitempty"`
+	GPUInstanceID      *int     `json:"gpuInstanceId,omitempty"` // of the MIG device that it holds
+	ComputeInstanceID  *int     `json:"computeInstanceId,omitempty"`
 }

@@ -2,9 +2,13 @@
 
 package inspect
 
-import "context"
+// nvmlSession has no NVML to ask in a build without cgo.
+type nvmlSession struct{}
 
-// AnswerNVML has no NVML to ask in a build without cgo.
-func AnswerNVML(context.Context) *NVMLAnswer {
+func newNVMLSession() *nvmlSession { return &nvmlSession{} }
+
+func (*nvmlSession) answer(nvmlRequest) *NVMLAnswer {
 	return &NVMLAnswer{Absent: "this build of docker gpu has no NVML"}
 }
+
+func (*nvmlSession) stop() {}

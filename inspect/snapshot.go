@@ -23,6 +23,7 @@ type Snapshot struct {
 	CDI           *CDI        `json:"cdi,omitempty"`
 	Project       *Project    `json:"project,omitempty"`
 	GPUs          []GPU       `json:"gpus"`
+	Topology      *Topology   `json:"topology,omitempty"`
 	Containers    []Container `json:"containers"`
 	KernelLog     []LogLine   `json:"kernelLog,omitempty"`
 	EngineLog     []LogLine   `json:"engineLog,omitempty"` // of dockerd's own log, kind engine

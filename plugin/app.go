@@ -60,6 +60,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 	}
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
 		m.NVML = inspect.NVMLFromChild(self, nvmlCommand)
+		m.NVMLTopology = inspect.NVMLFromChild(self, nvmlCommand, "--topology")
 	}
 	return m
 }

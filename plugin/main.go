@@ -134,9 +134,14 @@ func standalone(args []string) []string {
 	return slices.Insert(slices.Clone(args), at, name)
 }
 
-// serveNVML is the child process: one reading as JSON, or with --stream one for each line of input.
+// serveNVML is the child process: one reading as JSON, with --topology one with the wiring, or with
+// --stream one for each line of input.
 func serveNVML(args []string, in io.Reader, out, stderr io.Writer) int {
-	if !slices.Contains(args, "--stream") {
+	switch {
+	case slices.Contains(args, "--stream"):
+	case slices.Contains(args, "--topology"):
+		in = strings.NewReader(inspect.TopologyRequest + "\n")
+	default:
 		in = strings.NewReader("\n")
 	}
 	if err := inspect.ServeNVML(context.Background(), in, out); err != nil {

@@ -635,7 +635,7 @@ EXPORT nvmlReturn nvmlDeviceGetMemoryAffinity(nvmlHandle h, unsigned size, unsig
 	return OK;
 }
 
-FIGURE(nvmlDeviceGetNumaNodeId, numa)
+FIGURE(nvmlDeviceGetNumaNodeId, gpu_numa)
 
 EXPORT nvmlReturn nvmlDeviceGetTopologyCommonAncestor(nvmlHandle h, nvmlHandle other, unsigned *to) {
 	struct at to_at;

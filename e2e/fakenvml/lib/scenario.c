@@ -48,7 +48,7 @@ static const struct { const char *key; size_t at; enum unit unit; } figures[] = 
 	{"remapped-pending", AT(remapped_pending), SWITCH}, {"remapped-failed", AT(remapped_failed), SWITCH},
 	{"retired-single", AT(retired_single), NUMBER}, {"retired-double", AT(retired_double), NUMBER}, {"retired-pending", AT(retired_pending), SWITCH},
 	{"compute-mode", AT(compute_mode), MODE}, {"persistence", AT(persistence), SWITCH}, {"display-active", AT(display_active), SWITCH},
-	{"display-mode", AT(display_mode), SWITCH}, {"accounting", AT(accounting), SWITCH}, {"numa", AT(numa), NUMBER}, {"fabric", AT(fabric), FABRIC},
+	{"display-mode", AT(display_mode), SWITCH}, {"accounting", AT(accounting), SWITCH}, {"numa", AT(numa), NUMBER}, {"gpu-numa", AT(gpu_numa), NUMBER}, {"fabric", AT(fabric), FABRIC},
 	{"mig", AT(mig), SWITCH}, {"mig-pending", AT(mig_pending), SWITCH}, {"mig-max", AT(mig_max), NUMBER},
 };
 static const struct { const char *key; size_t at, size; } texts[] = {

@@ -1,0 +1,326 @@
+//go:build cgo && linux
+
+package inspect
+
+import (
+	endian "encoding/binary"
+	"fmt"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+)
+
+func (r *nvmlReader) read() {
+	r.identity()
+	r.memory()
+	r.activity()
+	r.powerAndHeat()
+	r.clocks()
+	r.pcie()
+	r.memoryErrors()
+	r.modes()
+	r.nvlinks()
+	r.gpu.Processes = r.processes(r.device, true)
+	r.mig()
+}
+
+func (r *nvmlReader) identity() {
+	g, d := r.gpu, r.device
+	if v := figure(r, "nvmlDeviceGetUUID", d.GetUUID); v != nil {
+		g.UUID = *v
+	}
+	if v := figure(r, "nvmlDeviceGetName", d.GetName); v != nil {
+		g.Name = *v
+	}
+	if v := figure(r, "nvmlDeviceGetBrand", d.GetBrand); v != nil {
+		g.Brand = brands[*v]
+	}
+	if v := figure(r, "nvmlDeviceGetArchitecture", d.GetArchitecture); v != nil {
+		g.Architecture = architectures[*v]
+	}
+	if v := figure(r, "nvmlDeviceGetPciInfo", d.GetPciInfo); v != nil { // the newest version of it that there is
+		g.PCIBusID = busID(*v)
+		g.PCIDeviceID = fmt.Sprintf("%04x", v.PciDeviceId>>16)
+	}
+	g.Minor = figure(r, "nvmlDeviceGetMinorNumber", d.GetMinorNumber)
+	if r.known("nvmlDeviceGetCudaComputeCapability") {
+		if major, minor, ret := d.GetCudaComputeCapability(); ret == nvml.SUCCESS {
+			g.ComputeCapability = fmt.Sprintf("%d.%d", major, minor)
+		}
+	}
+}
+
+func (r *nvmlReader) memory() {
+	g, d := r.gpu, r.device
+	if v := figure(r, "nvmlDeviceGetMemoryInfo_v2", d.GetMemoryInfo_v2); v != nil {
+		g.MemoryTotalBytes, g.MemoryUsedBytes, g.MemoryFreeBytes, g.MemoryReservedBytes = &v.Total, &v.Used, &v.Free, &v.Reserved
+	} else if v := figure(r, "nvmlDeviceGetMemoryInfo", d.GetMemoryInfo); v != nil {
+		g.MemoryTotalBytes, g.MemoryUsedBytes, g.MemoryFreeBytes = &v.Total, &v.Used, &v.Free
+	}
+	if v := figure(r, "nvmlDeviceGetBAR1MemoryInfo", d.GetBAR1MemoryInfo); v != nil {
+		g.BAR1TotalBytes, g.BAR1UsedBytes = &v.Bar1Total, &v.Bar1Used
+	}
+}
+
+func (r *nvmlReader) activity() {
+	g, d := r.gpu, r.device
+	if v := figure(r, "nvmlDeviceGetUtilizationRates", d.GetUtilizationRates); v != nil {
+		g.GPUUtilPercent, g.MemoryUtilPercent = &v.Gpu, &v.Memory
+	}
+	for _, unit := range []struct {
+		symbol string
+		to     **uint32
+		call   func() (uint32, uint32, nvml.Return) // percent, sampling period in µs
+	}{
+		{"nvmlDeviceGetEncoderUtilization", &g.EncoderUtilPercent, d.GetEncoderUtilization},
+		{"nvmlDeviceGetDecoderUtilization", &g.DecoderUtilPercent, d.GetDecoderUtilization},
+		{"nvmlDeviceGetJpgUtilization", &g.JPEGUtilPercent, d.GetJpgUtilization},
+		{"nvmlDeviceGetOfaUtilization", &g.OFAUtilPercent, d.GetOfaUtilization},
+	} {
+		*unit.to = figure(r, unit.symbol, func() (uint32, nvml.Return) { v, _, ret := unit.call(); return v, ret })
+	}
+}
+
+func (r *nvmlReader) powerAndHeat() {
+	g, d := r.gpu, r.device
+	g.TemperatureCelsius = signed(figureOf(r, "nvmlDeviceGetTemperature", d.GetTemperature, nvml.TEMPERATURE_GPU))
+	if g.TemperatureCelsius == nil && r.known("nvmlDeviceGetTemperatureV") { // what newer headers have in its place
+		if v, ret := d.GetTemperatureV().V1(); ret == nvml.SUCCESS {
+			g.TemperatureCelsius = ptr(int(v.Temperature))
+		}
+	}
+	threshold := func(t nvml.TemperatureThresholds) *int {
+		return signed(figureOf(r, "nvmlDeviceGetTemperatureThreshold", d.GetTemperatureThreshold, t))
+	}
+	g.SlowdownTemperatureCelsius, g.ShutdownTemperatureCelsius = threshold(nvml.TEMPERATURE_THRESHOLD_SLOWDOWN), threshold(nvml.TEMPERATURE_THRESHOLD_SHUTDOWN)
+	if v := r.field(nvml.FI_DEV_MEMORY_TEMP); v != nil && *v != 0 { // a sensor that is not there reads 0
+		g.MemoryTemperatureCelsius = ptr(int(*v))
+	}
+	g.FanPercent = figure(r, "nvmlDeviceGetFanSpeed", d.GetFanSpeed)
+	const milli = 1e-3
+	g.PowerWatts = scaled(figure(r, "nvmlDeviceGetPowerUsage", d.GetPowerUsage), milli)
+	g.PowerLimitWatts = scaled(figure(r, "nvmlDeviceGetEnforcedPowerLimit", d.GetEnforcedPowerLimit), milli)
+	g.PowerDefaultLimitWatts = scaled(figure(r, "nvmlDeviceGetPowerManagementDefaultLimit", d.GetPowerManagementDefaultLimit), milli)
+	if r.known("nvmlDeviceGetPowerManagementLimitConstraints") {
+		if least, most, ret := d.GetPowerManagementLimitConstraints(); ret == nvml.SUCCESS {
+			g.PowerMinLimitWatts, g.PowerMaxLimitWatts = scaled(&least, milli), scaled(&most, milli)
+		}
+	}
+	g.EnergyJoules = scaled(figure(r, "nvmlDeviceGetTotalEnergyConsumption", d.GetTotalEnergyConsumption), milli)
+	for policy, to := range map[nvml.PerfPolicyType]**float64{
+		nvml.PERF_POLICY_POWER: &g.PowerViolationSeconds, nvml.PERF_POLICY_THERMAL: &g.ThermalViolationSeconds,
+		nvml.PERF_POLICY_SYNC_BOOST: &g.SyncBoostViolationSeconds, nvml.PERF_POLICY_BOARD_LIMIT: &g.BoardLimitViolationSeconds,
+		nvml.PERF_POLICY_LOW_UTILIZATION: &g.LowUtilizationViolationSeconds, nvml.PERF_POLICY_RELIABILITY: &g.ReliabilityViolationSeconds,
+	} {
+		if v := figureOf(r, "nvmlDeviceGetViolationStatus", d.GetViolationStatus, policy); v != nil {
+			*to = ptr(float64(v.ViolationTime) * 1e-9)
+		}
+	}
+}
+
+// field is one of NVML's figures that have a number and no function of their own.
+func (r *nvmlReader) field(id uint32) *uint64 {
+	values := []nvml.FieldValue{{FieldId: id}}
+	if !r.known("nvmlDeviceGetFieldValues") || r.device.GetFieldValues(values) != nvml.SUCCESS || nvml.Return(values[0].NvmlReturn) != nvml.SUCCESS {
+		return nil
+	}
+	raw := values[0].Value[:]
+	switch nvml.ValueType(values[0].ValueType) {
+	case nvml.VALUE_TYPE_UNSIGNED_INT, nvml.VALUE_TYPE_SIGNED_INT:
+		return ptr(uint64(endian.NativeEndian.Uint32(raw)))
+	case nvml.VALUE_TYPE_UNSIGNED_LONG, nvml.VALUE_TYPE_UNSIGNED_LONG_LONG, nvml.VALUE_TYPE_SIGNED_LONG_LONG:
+		return ptr(endian.NativeEndian.Uint64(raw))
+	}
+	return nil
+}
+
+// throttleReasons are NVML's bits in the order of nvidia-smi.
+var throttleReasons = []struct {
+	bit  uint64
+	name string
+}{
+	{nvml.ClocksThrottleReasonGpuIdle, "gpu-idle"},
+	{nvml.ClocksThrottleReasonApplicationsClocksSetting, "applications-clocks"},
+	{nvml.ClocksThrottleReasonSwPowerCap, "sw-power-cap"},
+	{nvml.ClocksThrottleReasonHwSlowdown, "hw-slowdown"},
+	{nvml.ClocksThrottleReasonHwThermalSlowdown, "hw-thermal"},
+	{nvml.ClocksThrottleReasonHwPowerBrakeSlowdown, "hw-power-brake"},
+	{nvml.ClocksThrottleReasonSyncBoost, "sync-boost"},
+	{nvml.ClocksThrottleReasonSwThermalSlowdown, "sw-thermal"},
+	{nvml.ClocksThrottleReasonDisplayClockSetting, "display-clocks"},
+}
+
+func (r *nvmlReader) clocks() {
+	g, d := r.gpu, r.device
+	for _, c := range []struct {
+		clock     nvml.ClockType
+		now, most **uint32
+	}{
+		{nvml.CLOCK_GRAPHICS, &g.GraphicsClockMHz, &g.MaxGraphicsClockMHz}, {nvml.CLOCK_SM, &g.SMClockMHz, &g.MaxSMClockMHz},
+		{nvml.CLOCK_MEM, &g.MemoryClockMHz, &g.MaxMemoryClockMHz}, {nvml.CLOCK_VIDEO, &g.VideoClockMHz, &g.MaxVideoClockMHz},
+	} {
+		*c.now = figureOf(r, "nvmlDeviceGetClockInfo", d.GetClockInfo, c.clock)
+		*c.most = figureOf(r, "nvmlDeviceGetMaxClockInfo", d.GetMaxClockInfo, c.clock)
+	}
+	if v := figure(r, "nvmlDeviceGetPerformanceState", d.GetPerformanceState); v != nil && *v <= nvml.PSTATE_15 {
+		g.PerformanceState = fmt.Sprintf("P%d", *v)
+	}
+	reasons := figure(r, "nvmlDeviceGetCurrentClocksThrottleReasons", d.GetCurrentClocksThrottleReasons)
+	if reasons == nil { // its name since driver 535
+		reasons = figure(r, "nvmlDeviceGetCurrentClocksEventReasons", d.GetCurrentClocksEventReasons)
+	}
+	if reasons != nil {
+		g.ThrottleReasons = []string{}
+		for _, reason := range throttleReasons {
+			if *reasons&reason.bit != 0 {
+				g.ThrottleReasons = append(g.ThrottleReasons, reason.name)
+			}
+		}
+	}
+}
+
+func (r *nvmlReader) pcie() {
+	d := r.device
+	throughput := func(counter nvml.PcieUtilCounter) *uint64 { // KiB a second
+		v := figureOf(r, "nvmlDeviceGetPcieThroughput", d.GetPcieThroughput, counter)
+		if v == nil {
+			return nil
+		}
+		return ptr(uint64(*v) << 10)
+	}
+	p := &PCIe{
+		Generation:          figure(r, "nvmlDeviceGetCurrPcieLinkGeneration", d.GetCurrPcieLinkGeneration),
+		GenerationMax:       figure(r, "nvmlDeviceGetMaxPcieLinkGeneration", d.GetMaxPcieLinkGeneration),
+		DeviceGenerationMax: figure(r, "nvmlDeviceGetGpuMaxPcieLinkGeneration", d.GetGpuMaxPcieLinkGeneration),
+		Width:               figure(r, "nvmlDeviceGetCurrPcieLinkWidth", d.GetCurrPcieLinkWidth),
+		WidthMax:            figure(r, "nvmlDeviceGetMaxPcieLinkWidth", d.GetMaxPcieLinkWidth),
+	}
+	if v := figure(r, "nvmlDeviceGetPcieReplayCounter", d.GetPcieReplayCounter); v != nil {
+		p.ReplayCount = ptr(uint32(*v))
+	}
+	p.TxBytesPerSecond, p.RxBytesPerSecond = throughput(nvml.PCIE_UTIL_TX_BYTES), throughput(nvml.PCIE_UTIL_RX_BYTES)
+	if *p != (PCIe{}) {
+		r.gpu.PCIe = p
+	}
+}
+
+func (r *nvmlReader) memoryErrors() {
+	g, d := r.gpu, r.device
+	if r.known("nvmlDeviceGetEccMode") {
+		if now, pending, ret := d.GetEccMode(); ret == nvml.SUCCESS {
+			count := func(kind nvml.MemoryErrorType, span nvml.EccCounterType) *uint64 {
+				return figure(r, "nvmlDeviceGetTotalEccErrors", func() (uint64, nvml.Return) { return d.GetTotalEccErrors(kind, span) })
+			}
+			g.ECC = &ECC{Enabled: ptr(now == nvml.FEATURE_ENABLED), PendingEnabled: ptr(pending == nvml.FEATURE_ENABLED),
+				CorrectedVolatile:    count(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.VOLATILE_ECC),
+				UncorrectedVolatile:  count(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC),
+				CorrectedAggregate:   count(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.AGGREGATE_ECC),
+				UncorrectedAggregate: count(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.AGGREGATE_ECC)}
+		}
+	}
+	if r.known("nvmlDeviceGetRemappedRows") {
+		if corrected, uncorrected, pending, failed, ret := d.GetRemappedRows(); ret == nvml.SUCCESS {
+			g.RemappedRows = &RemappedRows{Correctable: corrected, Uncorrectable: uncorrected, Pending: pending, Failed: failed}
+		}
+	}
+	retired := func(cause nvml.PageRetirementCause) *int {
+		v := figureOf(r, "nvmlDeviceGetRetiredPages", d.GetRetiredPages, cause)
+		if v == nil {
+			return nil
+		}
+		return ptr(len(*v))
+	}
+	p := &RetiredPages{SingleBit: retired(nvml.PAGE_RETIREMENT_CAUSE_MULTIPLE_SINGLE_BIT_ECC_ERRORS), DoubleBit: retired(nvml.PAGE_RETIREMENT_CAUSE_DOUBLE_BIT_ECC_ERROR)}
+	if v := figure(r, "nvmlDeviceGetRetiredPagesPendingStatus", d.GetRetiredPagesPendingStatus); v != nil {
+		p.Pending = ptr(*v == nvml.FEATURE_ENABLED)
+	}
+	if *p != (RetiredPages{}) {
+		g.RetiredPages = p
+	}
+}
+
+func (r *nvmlReader) modes() {
+	g, d := r.gpu, r.device
+	if v := figure(r, "nvmlDeviceGetComputeMode", d.GetComputeMode); v != nil {
+		g.ComputeMode = computeModes[*v]
+	}
+	if v := figure(r, "nvmlDeviceGetPersistenceMode", d.GetPersistenceMode); v != nil {
+		g.PersistenceMode = ptr(*v == nvml.FEATURE_ENABLED)
+	}
+	if v := figure(r, "nvmlDeviceGetDisplayActive", d.GetDisplayActive); v != nil {
+		g.DisplayActive = ptr(*v == nvml.FEATURE_ENABLED)
+	}
+	r.fabric()
+}
+
+// fabric reads how far the GPU has come with joining its NVLink fabric, which is the fabric manager's work.
+func (r *nvmlReader) fabric() {
+	state, status, ok := uint8(0), nvml.SUCCESS, false
+	if r.known("nvmlDeviceGetGpuFabricInfoV") {
+		if v, ret := r.device.GetGpuFabricInfoV().V2(); ret == nvml.SUCCESS {
+			state, status, ok = v.State, nvml.Return(v.Status), true
+		}
+	} else if r.known("nvmlDeviceGetGpuFabricInfo") {
+		if v, ret := r.device.GetGpuFabricInfo(); ret == nvml.SUCCESS {
+			state, status, ok = v.State, nvml.Return(v.Status), true
+		}
+	}
+	if !ok {
+		return
+	}
+	r.gpu.FabricState = fabricStates[state]
+	if state == nvml.GPU_FABRIC_STATE_COMPLETED && status != nvml.SUCCESS {
+		r.gpu.FabricError = words(status)
+	}
+}
+
+func (r *nvmlReader) nvlinks() {
+	if !r.known("nvmlDeviceGetNvLinkState") {
+		return
+	}
+	d := r.device
+	for link := range nvml.NVLINK_MAX_LINKS {
+		state, ret := d.GetNvLinkState(link)
+		if ret != nvml.SUCCESS {
+			break // NOT_SUPPORTED, or beyond this GPU's last link
+		}
+		l := NVLink{Link: link, Active: ptr(state == nvml.FEATURE_ENABLED)}
+		if *l.Active {
+			l.Version = signed(figureOf(r, "nvmlDeviceGetNvLinkVersion", d.GetNvLinkVersion, link))
+			if v := figureOf(r, "nvmlDeviceGetNvLinkRemotePciInfo_v2", d.GetNvLinkRemotePciInfo, link); v != nil {
+				l.Remote = busID(*v)
+			}
+			if v := figureOf(r, "nvmlDeviceGetNvLinkRemoteDeviceType", d.GetNvLinkRemoteDeviceType, link); v != nil {
+				l.RemoteType = linkTypes[*v]
+			}
+		}
+		r.gpu.NVLinks = append(r.gpu.NVLinks, l)
+	}
+}
+
+// busID is the address as /sys writes it: 0000:17:00.0.
+func busID(p nvml.PciInfo) string {
+	return fmt.Sprintf("%04x:%02x:%02x.0", p.Domain, p.Bus, p.Device)
+}
+
+var (
+	brands = map[nvml.BrandType]string{
+		nvml.BRAND_QUADRO: "Quadro", nvml.BRAND_TESLA: "Tesla", nvml.BRAND_NVS: "NVS", nvml.BRAND_GRID: "Grid", nvml.BRAND_GEFORCE: "GeForce",
+		nvml.BRAND_TITAN: "Titan", nvml.BRAND_QUADRO_RTX: "QuadroRTX", nvml.BRAND_NVIDIA_RTX: "NvidiaRTX", nvml.BRAND_NVIDIA: "Nvidia",
+		nvml.BRAND_GEFORCE_RTX: "GeForceRTX", nvml.BRAND_TITAN_RTX: "TitanRTX",
+	}
+	architectures = map[nvml.DeviceArchitecture]string{
+		nvml.DEVICE_ARCH_KEPLER: "Kepler", nvml.DEVICE_ARCH_MAXWELL: "Maxwell", nvml.DEVICE_ARCH_PASCAL: "Pascal", nvml.DEVICE_ARCH_VOLTA: "Volta",
+		nvml.DEVICE_ARCH_TURING: "Turing", nvml.DEVICE_ARCH_AMPERE: "Ampere", nvml.DEVICE_ARCH_ADA: "Ada", nvml.DEVICE_ARCH_HOPPER: "Hopper",
+		nvml.DEVICE_ARCH_BLACKWELL: "Blackwell", nvml.DEVICE_ARCH_RUBIN: "Rubin",
+	}
+	computeModes = map[nvml.ComputeMode]string{
+		nvml.COMPUTEMODE_DEFAULT: "default", nvml.COMPUTEMODE_EXCLUSIVE_PROCESS: "exclusive-process", nvml.COMPUTEMODE_PROHIBITED: "prohibited",
+	}
+	fabricStates = map[uint8]string{
+		nvml.GPU_FABRIC_STATE_NOT_SUPPORTED: "not-supported", nvml.GPU_FABRIC_STATE_NOT_STARTED: "not-started",
+		nvml.GPU_FABRIC_STATE_IN_PROGRESS: "in-progress", nvml.GPU_FABRIC_STATE_COMPLETED: "completed",
+	}
+	linkTypes = map[nvml.IntNvLinkDeviceType]string{
+		nvml.NVLINK_DEVICE_TYPE_GPU: "gpu", nvml.NVLINK_DEVICE_TYPE_SWITCH: "switch", nvml.NVLINK_DEVICE_TYPE_IBMNPU: "npu",
+	}
+)
