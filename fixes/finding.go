@@ -1,9 +1,6 @@
 package fixes
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // ID names a root cause: one of the taxonomy, the same in diagnose, explain, fix, audit and the
 // documentation.
@@ -46,14 +43,6 @@ func (s Severity) rank() int { return slices.Index([]Severity{Error, Warning, In
 
 // WarningOrWorse tells if commands that judge (diagnose, audit, check) exit with 1 because of it.
 func (s Severity) WarningOrWorse() bool { return s == Error || s == Warning }
-
-// SortFindings puts what to fix first in front: worst severity, then the order of the knowledge table,
-// then the container's name.
-func SortFindings(found []Finding) {
-	slices.SortStableFunc(found, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Severity.rank(), b.Severity.rank()), cmp.Compare(Knowledge().order(a.ID), Knowledge().order(b.ID)), cmp.Compare(a.Container, b.Container))
-	})
-}
 
 // NewFinding fills a finding from the knowledge table. An id that is not in the table is a fault of the
 // program and panics; a test walks all of them.

@@ -59,7 +59,7 @@ func Passthrough(s *inspect.Snapshot) Ways {
 	w.Runtime = WayClosed
 	for name, r := range e.Runtimes {
 		if name == "nvidia" || strings.HasPrefix(path.Base(r.Path), "nvidia-container-runtime") {
-			if r.Exists == nil || *r.Exists {
+			if runtimeThere(s, r) {
 				w.Runtime = WayOpen
 			}
 		}
@@ -89,6 +89,18 @@ func Passthrough(s *inspect.Snapshot) Ways {
 		w.GPUsFlag = WayClosed
 	}
 	return w
+}
+
+// runtimeThere tells if the program of a registered runtime is there. A name without folder is looked up
+// on the engine's own PATH: it counts as missing only where no program of the toolkit was found.
+func runtimeThere(s *inspect.Snapshot, r inspect.Runtime) bool {
+	switch {
+	case r.Exists != nil:
+		return *r.Exists
+	case r.Path == "" || path.IsAbs(r.Path) || s.Toolkit == nil:
+		return true
+	}
+	return s.Toolkit.Installed
 }
 
 // cdiGPUs are the names nvidia.com/gpu=… that the engine lists or, where it lists none, that the CDI

@@ -102,11 +102,17 @@ func judgePlatform(s *inspect.Snapshot) (Verdict, bool) {
 	if t := s.Tool; t != nil && strings.HasPrefix(t.Platform, "darwin/") && local {
 		return Verdict{UnsupportedPlatform, "No NVIDIA GPU can be passed to containers on macOS: they run on the CPU.", "docker context use a Linux host with a GPU"}, true
 	}
-	if e := s.Engine; e != nil && e.Desktop != nil && *e.Desktop && e.Context == "desktop-linux" && s.Tool != nil && strings.HasPrefix(s.Tool.Platform, "linux/") &&
-		!strings.Contains(strings.ToLower(e.Kernel), "microsoft") {
+	if desktopLinuxVM(s) {
 		return Verdict{UnsupportedPlatform, "Docker Desktop on Linux runs containers in a virtual machine without the GPU.", "docker context use default"}, true
 	}
 	return Verdict{}, false
+}
+
+// desktopLinuxVM tells if the engine is that of Docker Desktop on Linux.
+func desktopLinuxVM(s *inspect.Snapshot) bool {
+	e := s.Engine
+	return e != nil && e.Desktop != nil && *e.Desktop && e.Context == "desktop-linux" && s.Tool != nil && strings.HasPrefix(s.Tool.Platform, "linux/") &&
+		!strings.Contains(strings.ToLower(e.Kernel), "microsoft")
 }
 
 func judgeEngineAway(s *inspect.Snapshot) Verdict {

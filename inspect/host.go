@@ -66,6 +66,7 @@ func readHost(_ context.Context, m Machine) (Patch, error) {
 	h.Libraries = readLibraries(m.Root)
 	h.Daemons = readDaemons(m.Root)
 	h.User = currentUser()
+	h.Packages = readPackages(m.Root)
 	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
 }
 
@@ -249,7 +250,7 @@ func modulesAvailable(root Root, kernel string) []Module {
 	if err != nil {
 		return nil
 	}
-	var modules []Module
+	modules := []Module{}
 	for line := range strings.Lines(string(data)) {
 		file, _, _ := strings.Cut(line, ":")
 		base, _, _ := strings.Cut(path.Base(file), ".ko")

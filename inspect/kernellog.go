@@ -82,6 +82,8 @@ func parseKernelLine(line string) (LogLine, bool) {
 		l.Kind = "apparmor"
 	case strings.Contains(line, "avc:") && strings.Contains(line, "denied"):
 		l.Kind = "selinux"
+	case strings.Contains(line, "module") && (strings.Contains(lower, "key is rejected") || strings.Contains(lower, "unsigned module") || strings.Contains(lower, "key was rejected")):
+		l.Kind = "module"
 	case strings.Contains(line, "dxgk:"), strings.Contains(line, "dxgkio_"):
 		l.Kind = "dxg"
 	default:

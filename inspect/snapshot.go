@@ -72,7 +72,7 @@ type Host struct {
 	CgroupVersion        int          `json:"cgroupVersion,omitempty"`
 	PCI                  []PCIDevice  `json:"pci"` // display functions of vendor 10de; nil: not known
 	Modules              []Module     `json:"modules"`
-	ModulesAvailable     []Module     `json:"modulesAvailable,omitempty"` // nvidia modules built for the running kernel
+	ModulesAvailable     []Module     `json:"modulesAvailable"` // nvidia modules built for the running kernel; nil: not known
 	DeviceNodes          []DeviceNode `json:"deviceNodes"`
 	CharLinks            []CharLink   `json:"charLinks,omitempty"`
 	Libraries            []Library    `json:"libraries"`
@@ -296,6 +296,7 @@ type ToolkitConfig struct {
 	Runtimes                []string     `json:"runtimes,omitempty"`
 	NoCgroups               *bool        `json:"noCgroups,omitempty"`
 	Ldconfig                string       `json:"ldconfig,omitempty"`
+	LdconfigExists          *bool        `json:"ldconfigExists,omitempty"` // where it is one of the host
 	CLIRoot                 string       `json:"root,omitempty"`
 	CLIPath                 string       `json:"cliPath,omitempty"`
 	HookPath                string       `json:"hookPath,omitempty"`
@@ -337,7 +338,7 @@ type CDIDevice struct {
 }
 
 // LogLine is a line of the kernel log that concerns GPUs, memory or access. Kind is xid, nvrm, nouveau,
-// oom, apparmor, selinux or dxg; engine for a line of dockerd's log.
+// oom, apparmor, selinux, module (one was refused) or dxg; engine for a line of dockerd's log.
 type LogLine struct {
 	At    *time.Time `json:"at,omitempty"`
 	Kind  string     `json:"kind"`

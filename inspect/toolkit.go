@@ -55,6 +55,7 @@ func readToolkit(_ context.Context, m Machine) (Patch, error) {
 	switch {
 	case err == nil:
 		t.Config = parseToolkitConfig(data)
+		t.Config.seeLdconfig(m.Root)
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
 		if !t.Installed {
@@ -146,4 +147,11 @@ func parseToolkitConfig(data []byte) *ToolkitConfig {
 	c.DefaultKind, c.SpecDirs, c.AnnotationPrefixes = config.Runtime.Modes.CDI.DefaultKind, config.Runtime.Modes.CDI.SpecDirs, config.Runtime.Modes.CDI.Prefixes
 	c.HookPath, c.SkipModeDetection = config.Hook.Path, config.Hook.Skip
 	return c
+}
+
+// seeLdconfig looks for the program of the key ldconfig, which is one of the host where it starts with @.
+func (c *ToolkitConfig) seeLdconfig(root Root) {
+	if name, onHost := strings.CutPrefix(c.Ldconfig, "@"); onHost && path.IsAbs(name) {
+		c.LdconfigExists = ptr(root.Exists(name))
+	}
 }

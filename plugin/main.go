@@ -172,6 +172,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newReportCmd(app, nil))
+	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	return cmd
 }
 

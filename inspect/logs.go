@@ -1,0 +1,184 @@
+package inspect
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/pkg/stdcopy"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// Output is what a container said of late: the last lines of its log, and what its health check printed.
+type Output struct {
+	Log        []string   `json:"log,omitempty"`    // oldest first
+	Health     []string   `json:"health,omitempty"` // output of each of the last health checks, oldest first
+	FinishedAt *time.Time `json:"finishedAt,omitempty"`
+}
+
+// Bounds of what is read of logs: they may be endless, and are only looked at.
+const (
+	mostLogged    = 64        // containers whose logs are read
+	mostTail      = "300"     // lines of each
+	mostLogBytes  = 256 << 10 // of each
+	mostLogWidth  = 4000      // bytes of a line
+	finishedSince = 24 * time.Hour
+)
+
+// logsAPI is what LogsSource asks beyond EngineAPI.
+type logsAPI interface {
+	ContainerLogs(context.Context, string, client.ContainerLogsOptions) (client.ContainerLogsResult, error)
+}
+
+// LogsSource reads the last lines of the containers named, by name or id, and of those that have to do
+// with a GPU, with their health checks' output (GET /containers/ID/logs).
+func LogsSource(names ...string) Source {
+	return Source{Name: "logs", Read: func(ctx context.Context, m Machine) (Patch, error) {
+		api, err := dial(ctx, m)
+		if err != nil {
+			_, _, err = whyUnreachable(ctx, m.Host, err)
+			return nil, err
+		}
+		reader, ok := api.(logsAPI)
+		if !ok {
+			return nil, noted("not read: this engine's logs cannot be asked for")
+		}
+		list, err := api.ContainerList(ctx, client.ContainerListOptions{All: true})
+		if err != nil {
+			_, _, err = whyUnreachable(ctx, m.Host, err)
+			return nil, err
+		}
+		wanted := func(c container.Summary) bool {
+			return slices.ContainsFunc(names, func(name string) bool {
+				return slices.Contains(c.Names, "/"+name) || len(name) >= 4 && strings.HasPrefix(c.ID, name)
+			})
+		}
+		outputs := map[string]*Output{}
+		var mu sync.Mutex
+		var errs []error
+		var wg sync.WaitGroup
+		slots := make(chan struct{}, inspectAtOnce)
+		read := 0 // containers whose logs were read
+		for _, item := range list.Items {
+			wg.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				answer, err := api.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
+				if err != nil {
+					if !cerrdefs.IsNotFound(err) {
+						mu.Lock()
+						errs = append(errs, err)
+						mu.Unlock()
+					}
+					return
+				}
+				output, recently := describeOutput(answer.Container, m.Now())
+				if !wanted(item) {
+					mu.Lock()
+					skip := !recently || !hasToDoWithGPUs(answer.Container) || read >= mostLogged
+					if !skip {
+						read++
+					}
+					mu.Unlock()
+					if skip {
+						return
+					}
+				}
+				output.Log, err = tail(ctx, reader, answer.Container)
+				mu.Lock()
+				defer mu.Unlock()
+				outputs[item.ID] = output
+				if err != nil && !cerrdefs.IsNotFound(err) && !noLogs(err) {
+					errs = append(errs, err)
+				}
+			})
+		}
+		wg.Wait()
+		return func(s *Snapshot) {
+			for i := range s.Containers {
+				if output := outputs[s.Containers[i].ID]; output != nil {
+					s.Containers[i].Output = output
+				}
+			}
+		}, errors.Join(errs[:min(1, len(errs))]...)
+	}}
+}
+
+// noLogs: a log driver that keeps nothing here (none, syslog, gelf) has nothing to read.
+func noLogs(err error) bool {
+	return cerrdefs.IsNotImplemented(err) || strings.Contains(err.Error(), "logging driver does not support reading") || strings.Contains(err.Error(), "configured logging driver")
+}
+
+// describeOutput keeps the health checks' output, and says if the container runs or ended lately.
+func describeOutput(c container.InspectResponse, now time.Time) (*Output, bool) {
+	o := &Output{}
+	if c.State == nil {
+		return o, false
+	}
+	if c.State.Health != nil {
+		for _, result := range c.State.Health.Log {
+			if result != nil {
+				o.Health = append(o.Health, bounded(result.Output))
+			}
+		}
+	}
+	if at, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && at.Year() > 1 {
+		o.FinishedAt = &at
+	}
+	return o, c.State.Running || o.FinishedAt != nil && now.Sub(*o.FinishedAt) < finishedSince
+}
+
+// hasToDoWithGPUs is coarser than a grant: a log of one container too many does no harm.
+func hasToDoWithGPUs(c container.InspectResponse) bool {
+	if h := c.HostConfig; h != nil {
+		if len(h.DeviceRequests) > 0 || strings.Contains(h.Runtime, "nvidia") || slices.ContainsFunc(h.Devices, func(d container.DeviceMapping) bool {
+			return strings.Contains(d.PathOnHost, "nvidia") || d.PathOnHost == "/dev/dxg"
+		}) {
+			return true
+		}
+	}
+	if c.Config == nil {
+		return false
+	}
+	_, asks := variable(c.Config.Env, "NVIDIA_VISIBLE_DEVICES")
+	return asks
+}
+
+// tail reads the last lines of a container's log. Without a terminal, the engine frames both streams.
+func tail(ctx context.Context, api logsAPI, c container.InspectResponse) ([]string, error) {
+	if c.State != nil && c.State.Status == container.StateCreated {
+		return nil, nil
+	}
+	body, err := api.ContainerLogs(ctx, c.ID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Tail: mostTail})
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	var text strings.Builder
+	limited := io.LimitReader(body, mostLogBytes)
+	if c.Config != nil && c.Config.Tty {
+		_, err = io.Copy(&text, limited)
+	} else {
+		_, err = stdcopy.StdCopy(&text, &text, limited)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // cut at the limit
+		err = nil
+	}
+	var lines []string
+	for scan := bufio.NewReader(strings.NewReader(text.String())); ; {
+		line, readErr := scan.ReadString('\n')
+		if line = strings.TrimRight(line, "\r\n"); line != "" {
+			lines = append(lines, line[:min(len(line), mostLogWidth)])
+		}
+		if readErr != nil {
+			return lines, err
+		}
+	}
+}
