@@ -414,4 +414,46 @@ func exclusive(s *inspect.Snapshot) []Finding {
 
 // requirementsUnmet: the image's NVIDIA_REQUIRE_CUDA, by NVIDIA's own rules, against the driver. The CDI
 // modes never check it, and a program then fails later.
-func requirementsUnmet(s *inspect.Snapshot) []Finding { return nil }
+func requirementsUnmet(s *inspect.Snapshot) []Finding {
+	if s.Driver == nil || s.Driver.CUDAVersion == "" || s.Toolkit != nil && s.Toolkit.Config != nil && s.Toolkit.Config.DisableRequire != nil && *s.Toolkit.Config.DisableRequire {
+		return nil
+	}
+	var found []Finding
+	for i := range s.Containers {
+		c := &s.Containers[i]
+		granted := slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByPrivileged })
+		if !live(c) || !granted || c.State != "created" && c.Error == "" && MinorCompatible(majorMinor(c.Asks.CUDAVersion), driverVersion(s)) {
+			continue
+		}
+		image := &inspect.Image{Require: c.Asks.Require, CUDAVersion: c.Asks.CUDAVersion, Legacy: c.Asks.LegacyImage}
+		for _, gpu := range visibleTo(s, c) {
+			unmet := slices.IndexFunc(Requirements(image, factsOf(s, gpu)), func(r Requirement) bool { return r.Satisfied == MetNo })
+			if unmet < 0 {
+				continue
+			}
+			r := Requirements(image, factsOf(s, gpu))[unmet]
+			f := inContainer("cuda-driver-too-old", c, ofContainer(c, "%s=%s", r.Variable, shortValue(r.Value)), saw("driver", "%s, CUDA up to %s", driverVersion(s), s.Driver.CUDAVersion))
+			if c.State == "running" {
+				f.Severity = Warning // nobody checked it: it may do without
+			}
+			found = append(found, f)
+			break
+		}
+	}
+	return found
+}
+
+// visibleTo are the GPUs that a container was given; one without values where that is not known.
+func visibleTo(s *inspect.Snapshot, c *inspect.Container) []*inspect.GPU {
+	var gpus []*inspect.GPU
+	for i := range s.GPUs {
+		g := &s.GPUs[i]
+		if slices.Contains(c.Grant.GPUs, "all") || slices.Contains(c.Grant.GPUs, strconv.Itoa(g.Index)) {
+			gpus = append(gpus, g)
+		}
+	}
+	if gpus == nil {
+		gpus = []*inspect.GPU{nil}
+	}
+	return gpus
+}
