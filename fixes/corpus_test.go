@@ -193,7 +193,7 @@ cache-1      | 1:M 25 Nov 2025 10:41:15.101 * Background saving terminated with 
 )
 
 // corpusParts are the two halves: authors of symptoms look at dev and never at held.
-var corpusParts = []string{"dev"}
+var corpusParts = []string{"dev", "held"}
 
 func TestCorpusIsWellFormed(t *testing.T) {
 	count, inPart := map[ID]int{}, map[string]string{}
@@ -229,14 +229,14 @@ func TestCorpusIsWellFormed(t *testing.T) {
 		}
 	}
 	for id, n := range count {
-		if n < 2 {
-			t.Errorf("%s has %d cases, want at least 2", id, n)
+		if n < 4 {
+			t.Errorf("%s has %d cases, want at least 4", id, n)
 		}
 	}
 	if total := len(inPart); total < 100 {
 		t.Errorf("only %d threads", total)
 	}
-	if negative < 35 {
-		t.Errorf("%d cases without a fault, want at least 35", negative)
+	if negative < 90 {
+		t.Errorf("%d cases without a fault, want at least 90", negative)
 	}
 }
