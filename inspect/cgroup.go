@@ -11,10 +11,11 @@ const containerIDLength = 64
 // ContainerIDs lists the container ids that a cgroup path names, outermost first. It knows
 // /docker/ID, /PARENT/ID, docker-ID.scope, libpod-ID.scope, libpod-payload-ID, cri-containerd-ID.scope,
 // crio-ID.scope and /kubepods/…/ID, whatever follows them; a libpod-conmon- scope holds podman's
-// monitor, which is not in the container.
+// monitor, which is not in the container. The kernel writes " (deleted)" behind the path of a cgroup
+// that went away before its last process did.
 func ContainerIDs(cgroup string) []string {
 	var ids []string
-	for segment := range strings.SplitSeq(cgroup, "/") {
+	for segment := range strings.SplitSeq(strings.TrimSuffix(cgroup, " (deleted)"), "/") {
 		segment = strings.TrimSuffix(segment, ".scope")
 		if len(segment) < containerIDLength || strings.HasPrefix(segment, "libpod-conmon-") {
 			continue

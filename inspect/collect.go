@@ -20,6 +20,9 @@ type Machine struct {
 	Getenv       func(string) string
 	Now          func() time.Time
 	WorkDir      string
+	Headers      map[string]string            // that the user's configuration puts on every question to the engine
+	Booted       func() (time.Duration, bool) // how long this kernel runs (CLOCK_BOOTTIME), where it can be told
+	Seen         *ProcessesSeen               // what earlier readings found in /proc; nil: nothing is kept
 }
 
 // Runner starts an outside program and returns its standard output: the last resort, for facts that no
@@ -33,6 +36,9 @@ type Source struct {
 	Name  string
 	Local bool
 	Read  func(context.Context, Machine) (Patch, error)
+	// Then takes the place of Read where there is something to ask only when the others are done: it sees
+	// their facts and returns the reading that is still to be made, or nil.
+	Then func(*Snapshot) func(context.Context, Machine) (Patch, error)
 }
 
 // Patch puts what a source has read into the Snapshot.
@@ -56,6 +62,7 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 		err   error
 		took  time.Duration
 	}
+	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, each)
 	defer cancel()
 	s := &Snapshot{SchemaVersion: SchemaVersion, TakenAt: m.Now().UTC()}
@@ -65,6 +72,9 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	waiting := 0
 	got := make([]*answer, len(sources))
 	for i, source := range sources {
+		if source.Read == nil {
+			continue
+		}
 		if source.Local && elsewhere != "" {
 			got[i] = &answer{at: i, err: noted(elsewhere)}
 			continue
@@ -100,7 +110,7 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	s.Sources = make([]Reading, len(sources))
 	apply := func(local bool) {
 		for i, source := range sources {
-			if source.Local != local {
+			if source.Local != local || source.Read == nil {
 				continue
 			}
 			reading := Reading{Name: source.Name, TookSeconds: time.Since(start).Seconds()}
@@ -128,7 +138,50 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	}
 	apply(true)
 	resolve(s, elsewhere != "")
+	for i, source := range sources {
+		if source.Then != nil {
+			s.Sources[i] = then(outer, m, each, source, s)
+			resolve(s, elsewhere != "")
+		}
+	}
 	return s
+}
+
+// then makes a reading that builds on the others, under a deadline of its own.
+func then(ctx context.Context, m Machine, each time.Duration, source Source, s *Snapshot) Reading {
+	reading := Reading{Name: source.Name}
+	read := source.Then(s)
+	if read == nil {
+		return reading
+	}
+	type answer struct {
+		patch Patch
+		err   error
+	}
+	ctx, cancel := context.WithTimeout(ctx, each)
+	defer cancel()
+	start := time.Now()
+	answers := make(chan answer, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				answers <- answer{nil, fmt.Errorf("%s: internal error: %v", source.Name, r)}
+			}
+		}()
+		patch, err := read(ctx, m)
+		answers <- answer{patch, err}
+	}()
+	select {
+	case a := <-answers:
+		if a.patch != nil {
+			a.patch(s)
+		}
+		reading.describe(a.err)
+	case <-ctx.Done():
+		reading.TimedOut, reading.Error = true, fmt.Sprintf("no answer within %s", each)
+	}
+	reading.TookSeconds = time.Since(start).Seconds()
+	return reading
 }
 
 // describe sorts an error into what a reader of the Snapshot needs to know of it.

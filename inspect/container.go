@@ -85,9 +85,10 @@ type Usage struct {
 	Processes       []UsageProcess `json:"processes"`
 }
 
-// UsageProcess is a process of a container on one GPU.
+// UsageProcess is a process of a container on one GPU, or on one MIG device of it.
 type UsageProcess struct {
-	GPU int `json:"gpu"`
+	GPU       int  `json:"gpu"`
+	MIGDevice *int `json:"migDevice,omitempty"` // the second number of GPU:INDEX
 	GPUProcess
 }
 

@@ -2,13 +2,14 @@ package inspect
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/client"
 )
 
 // inspectAtOnce bounds the questions that one engine is asked at the same time.
@@ -16,49 +17,60 @@ const inspectAtOnce = 16
 
 // ContainersSource asks the engine for its running containers, or for all, and how each of them came to
 // a GPU (GET /containers/json, GET /containers/ID/json, GET /images/ID/json).
-func ContainersSource(all bool) Source {
+func ContainersSource(all bool) Source { return ContainersWanted(all, nil) }
+
+// ContainersWanted is [ContainersSource], but asks only for those containers in full that are wanted by
+// what the engine's list says of them: id, name, image, state, labels. Of the others the Snapshot holds
+// no more than that, so that their processes are theirs.
+func ContainersWanted(all bool, wanted func(*Container) bool) Source {
 	return Source{Name: "containers", Read: func(ctx context.Context, m Machine) (Patch, error) {
 		api, err := dial(ctx, m)
 		if err != nil {
 			_, _, err = whyUnreachable(ctx, m.Host, err)
 			return nil, err
 		}
-		list, err := api.ContainerList(ctx, client.ContainerListOptions{All: all})
-		if err != nil {
+		engine := reader(m, api)
+		defer engine.close()
+		var list []Container
+		if err := engine.list(ctx, all, func(item container.Summary) { list = append(list, containerListed(item)) }); err != nil {
 			_, _, err = whyUnreachable(ctx, m.Host, err)
 			return nil, err
 		}
-		found := make([]*Container, len(list.Items))
-		errs := make([]error, len(list.Items))
+		gone := make([]bool, len(list))
+		errs := make([]error, len(list))
 		images := &imageVariables{api: api}
 		slots := make(chan struct{}, inspectAtOnce)
 		var wg sync.WaitGroup
-		for i, item := range list.Items {
+		for i := range list {
+			c := &list[i]
+			if wanted != nil && !wanted(c) {
+				continue
+			}
+			slots <- struct{}{}
 			wg.Go(func() {
-				slots <- struct{}{}
 				defer func() { <-slots }()
-				answer, err := api.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
-				if cerrdefs.IsNotFound(err) { // it went away between the two questions
-					return
-				}
+				answer, err := engine.inspect(ctx, c.ID)
 				if err != nil {
-					errs[i] = err
+					gone[i] = true
+					if !cerrdefs.IsNotFound(err) { // else it went away between the two questions
+						errs[i] = err
+					}
 					return
 				}
-				c := describeContainer(answer.Container)
-				c.Status = bounded(item.Status)
+				status := c.Status
+				*c = describeContainer(answer)
+				c.Status = status
 				if c.Asks.VisibleDevices != nil {
-					value, known := images.visible(ctx, answer.Container.Image)
+					value, known := images.visible(ctx, answer.Image)
 					c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
 				}
-				found[i] = &c
 			})
 		}
 		wg.Wait()
-		containers := []Container{}
-		for i, c := range found {
-			if c != nil {
-				containers = append(containers, *c)
+		containers := make([]Container, 0, len(list))
+		for i := range list {
+			if !gone[i] {
+				containers = append(containers, list[i])
 			}
 			if errs[i] != nil && err == nil {
 				err = errs[i]
@@ -66,6 +78,31 @@ func ContainersSource(all bool) Source {
 		}
 		return func(s *Snapshot) { s.Containers = containers }, err
 	}}
+}
+
+// containerListed is what GET /containers/json tells of a container.
+func containerListed(item container.Summary) Container {
+	c := Container{ID: item.ID, Image: bounded(item.Image), ImageID: item.ImageID, State: string(item.State), Status: bounded(item.Status)}
+	for _, name := range item.Names { // /NAME; a link of another container is /OTHER/NAME
+		if plain := strings.TrimPrefix(name, "/"); c.Name == "" || !strings.Contains(plain, "/") {
+			c.Name = bounded(plain)
+		}
+	}
+	c.labels(item.Labels)
+	return c
+}
+
+// mostLabels bounds the labels that are kept of one container.
+const mostLabels = 64
+
+func (c *Container) labels(labels map[string]string) {
+	c.ComposeProject, c.ComposeService = bounded(labels["com.docker.compose.project"]), bounded(labels["com.docker.compose.service"])
+	c.Labels = make(map[string]string, min(len(labels), mostLabels))
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		if len(c.Labels) < mostLabels {
+			c.Labels[bounded(key)] = bounded(labels[key])
+		}
+	}
 }
 
 // imageVariables asks for NVIDIA_VISIBLE_DEVICES of an image once, however many containers it has.
@@ -139,13 +176,7 @@ func describeContainer(answer container.InspectResponse) Container {
 	a := &c.Asks
 	if config := answer.Config; config != nil {
 		c.Image, a.User = bounded(config.Image), config.User
-		c.ComposeProject, c.ComposeService = bounded(config.Labels["com.docker.compose.project"]), bounded(config.Labels["com.docker.compose.service"])
-		c.Labels = map[string]string{}
-		for key, value := range config.Labels {
-			if len(c.Labels) < 64 {
-				c.Labels[bounded(key)] = bounded(value)
-			}
-		}
+		c.labels(config.Labels)
 		if value, set := variable(config.Env, "NVIDIA_VISIBLE_DEVICES"); set {
 			a.VisibleDevices = &value
 		}

@@ -132,7 +132,7 @@ type MIGDevice struct {
 	MemoryUsedBytes   *uint64      `json:"memoryUsedBytes,omitempty"`
 	MemoryFreeBytes   *uint64      `json:"memoryFreeBytes,omitempty"`
 	Multiprocessors   *int         `json:"multiprocessors,omitempty"`
-	Processes         []GPUProcess `json:"processes,omitempty"`
+	Processes         []GPUProcess `json:"processes"` // nil: could not be read
 }
 
 // NVLink is one link of a GPU. Remote is the PCI address of what is on its other end.
@@ -146,7 +146,8 @@ type NVLink struct {
 
 // GPUProcess is a process that holds a GPU. PID is the host's. Cgroup is the path of /proc/PID/cgroup
 // and ContainerID the outermost container of the engine whose id that path names; without Cgroup
-// nothing is known of where the process runs.
+// nothing is known of where the process runs. Gone says that it had ended before /proc was read, or that
+// its PID is another process's by now.
 type GPUProcess struct {
 	PID                int      `json:"pid"`
 	Kinds              []string `json:"kinds"` // compute, graphics, mps
@@ -160,4 +161,5 @@ type GPUProcess struct {
 	ContainerID        string   `json:"containerId,omitempty"`
 	GPUInstanceID      *int     `json:"gpuInstanceId,omitempty"` // of the MIG device that it holds
 	ComputeInstanceID  *int     `json:"computeInstanceId,omitempty"`
+	Gone               bool     `json:"gone,omitempty"`
 }

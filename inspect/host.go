@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -69,6 +70,21 @@ func readHost(_ context.Context, m Machine) (Patch, error) {
 	h.Packages = readPackages(m.Root)
 	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
 }
+
+// DeviceNodesSource reads no more of the host than the device nodes of GPUs, which decide what a
+// privileged container sees; for commands that show nothing else of the host.
+var DeviceNodesSource = Source{Name: "device-nodes", Local: true, Read: func(_ context.Context, m Machine) (Patch, error) {
+	if runtime.GOOS != "linux" {
+		return nil, fmt.Errorf("device nodes of GPUs: %w", ErrAbsent)
+	}
+	nodes, _ := readDeviceNodes(m.Root)
+	return func(s *Snapshot) {
+		if s.Host == nil {
+			s.Host = &Host{}
+		}
+		s.Host.DeviceNodes = nodes
+	}, nil
+}}
 
 func ptr[T any](v T) *T { return &v }
 

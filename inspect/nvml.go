@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -55,14 +54,7 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 		note = noted(answer.Absent + ": read from nvidia-smi")
 		answer = other
 	}
-	for g := range answer.GPUs {
-		seeProcesses(m.Root, answer.GPUs[g].Processes)
-		if mig := answer.GPUs[g].MIG; mig != nil {
-			for d := range mig.Devices {
-				seeProcesses(m.Root, mig.Devices[d].Processes)
-			}
-		}
-	}
+	seeProcesses(m, answer.GPUs)
 	patch := func(s *Snapshot) {
 		if answer.Driver != nil {
 			if s.Driver == nil {
@@ -102,22 +94,6 @@ func nameSilent(gpus []GPU, known []ProcGPU) {
 		g.PCIBusID, g.Name, g.Minor = p.BusID, p.Model, p.Minor
 		if g.UUID == "" {
 			g.UUID = p.UUID
-		}
-	}
-}
-
-// seeProcesses adds what /proc tells of a process: its name and its cgroup. NVML's PIDs are the host's.
-func seeProcesses(root Root, processes []GPUProcess) {
-	for i := range processes {
-		folder := "/proc/" + strconv.Itoa(processes[i].PID)
-		if processes[i].PID <= 0 {
-			continue
-		}
-		if name := root.ReadLine(folder + "/comm"); name != "" {
-			processes[i].Name = name
-		}
-		if data, err := root.ReadFile(folder + "/cgroup"); err == nil {
-			processes[i].Cgroup = processCgroup(data)
 		}
 	}
 }

@@ -1,5 +1,11 @@
 package inspect
 
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
 // resolve joins facts of different sources: grants to GPUs, processes to containers, and the engine's
 // word on its machine where that machine is not this one.
 func resolve(s *Snapshot, elsewhere bool) {
@@ -30,65 +36,137 @@ func resolve(s *Snapshot, elsewhere bool) {
 
 // attribute gives the processes on GPUs to the containers that they run in: the outermost id of their
 // cgroup that this engine knows, so that a nested engine's processes count for the container it runs in.
+// Where the cgroup says nothing, what the engine's own list of processes said stands.
 func attribute(s *Snapshot, known map[string]int) {
-	for g := range s.GPUs {
-		gpu := &s.GPUs[g]
-		own(gpu.Processes, gpu.Index, s.Containers, known)
-		if gpu.MIG != nil {
-			for d := range gpu.MIG.Devices {
-				own(gpu.MIG.Devices[d].Processes, gpu.Index, s.Containers, known)
-			}
-		}
-	}
 	for i := range s.Containers {
-		sum(&s.Containers[i], s.GPUs != nil)
+		s.Containers[i].Usage = nil
 	}
-}
-
-func own(processes []GPUProcess, gpu int, containers []Container, known map[string]int) {
-	for p := range processes {
-		for _, id := range ContainerIDs(processes[p].Cgroup) {
-			i, ok := known[id]
-			if !ok {
-				continue
+	eachProcess(s.GPUs, func(at UsageProcess, p *GPUProcess) {
+		for _, id := range ContainerIDs(p.Cgroup) {
+			if _, ok := known[id]; ok {
+				p.ContainerID = id
+				break
 			}
-			processes[p].ContainerID = id
-			c := &containers[i]
-			if c.Usage == nil {
-				c.Usage = &Usage{}
-			}
-			c.Usage.Processes = append(c.Usage.Processes, UsageProcess{GPU: gpu, GPUProcess: processes[p]})
-			break
 		}
-	}
-}
-
-// sum adds a container's processes up. Memory is unknown where that of one process is; utilisation is
-// the sum over its processes, so that two busy GPUs give up to 200.
-func sum(c *Container, figures bool) {
-	if c.Usage == nil {
-		if !figures || len(c.Grant.By) == 0 {
+		i, ok := known[p.ContainerID]
+		if !ok {
+			p.ContainerID = ""
 			return
 		}
-		c.Usage = &Usage{Processes: []UsageProcess{}}
+		c := &s.Containers[i]
+		if c.Usage == nil {
+			c.Usage = &Usage{}
+		}
+		at.GPUProcess = *p
+		c.Usage.Processes = append(c.Usage.Processes, at)
+	})
+	for i := range s.Containers {
+		c := &s.Containers[i]
+		if c.Usage == nil && s.GPUs != nil && len(c.Grant.By) > 0 {
+			c.Usage = &Usage{}
+		}
+		if c.Usage != nil {
+			c.Usage.sum(processesKnown(s.GPUs, c.Grant))
+		}
 	}
-	memory, known := uint64(0), true
-	var util *uint32
-	for _, p := range c.Usage.Processes {
+}
+
+// eachProcess visits every process of every GPU once. With MIG a process can stand in the GPU's own list
+// and in its MIG device's: the device's counts.
+func eachProcess(gpus []GPU, visit func(UsageProcess, *GPUProcess)) {
+	for g := range gpus {
+		gpu := &gpus[g]
+		inDevice := map[int]bool{}
+		if gpu.MIG != nil {
+			for d := range gpu.MIG.Devices {
+				device := &gpu.MIG.Devices[d]
+				for p := range device.Processes {
+					inDevice[device.Processes[p].PID] = true
+					visit(UsageProcess{GPU: gpu.Index, MIGDevice: &device.Index}, &device.Processes[p])
+				}
+			}
+		}
+		for p := range gpu.Processes {
+			if !inDevice[gpu.Processes[p].PID] {
+				visit(UsageProcess{GPU: gpu.Index}, &gpu.Processes[p])
+			}
+		}
+	}
+}
+
+// processesKnown tells if NVML listed the processes of every GPU that a grant names; of all GPUs, where it
+// names none that is there.
+func processesKnown(gpus []GPU, grant Grant) bool {
+	listed := func(g GPU) bool {
+		if g.MIG == nil || !g.MIG.Enabled {
+			return g.Processes != nil
+		}
+		return !slices.ContainsFunc(g.MIG.Devices, func(d MIGDevice) bool { return d.Processes == nil })
+	}
+	all, named, namedListed := true, false, true
+	for _, g := range gpus {
+		all = all && listed(g)
+		for _, name := range grant.GPUs {
+			if index, _, _ := strings.Cut(name, ":"); index == strconv.Itoa(g.Index) {
+				named, namedListed = true, namedListed && listed(g)
+			}
+		}
+	}
+	if named {
+		return namedListed
+	}
+	return all
+}
+
+// sum adds the processes up. Memory is unknown where that of one process is, or where not all processes
+// could be listed; utilisation is the sum, so that two busy GPUs give up to 200.
+func (u *Usage) sum(allListed bool) {
+	if u.Processes == nil {
+		u.Processes = []UsageProcess{}
+	}
+	memory, known := uint64(0), allListed
+	u.MemoryUsedBytes, u.GPUUtilPercent = nil, nil
+	for _, p := range u.Processes {
 		if p.MemoryUsedBytes == nil {
 			known = false
 		} else {
 			memory += *p.MemoryUsedBytes
 		}
 		if p.GPUUtilPercent != nil {
-			if util == nil {
-				util = new(uint32)
+			if u.GPUUtilPercent == nil {
+				u.GPUUtilPercent = new(uint32)
 			}
-			*util += *p.GPUUtilPercent
+			*u.GPUUtilPercent += *p.GPUUtilPercent
 		}
 	}
 	if known {
-		c.Usage.MemoryUsedBytes = &memory
+		u.MemoryUsedBytes = &memory
 	}
-	c.Usage.GPUUtilPercent = util
+}
+
+// Keep leaves only the processes that keep lets through, and sums them up anew.
+func (u *Usage) Keep(keep func(UsageProcess) bool) {
+	u.Processes = slices.DeleteFunc(slices.Clone(u.Processes), func(p UsageProcess) bool { return !keep(p) })
+	u.sum(true)
+}
+
+// HostUsage is what processes use that run in no container of the engine, as far as NVML lists them; nil
+// where it lists none of any GPU.
+func HostUsage(s *Snapshot) *Usage {
+	u := &Usage{Processes: []UsageProcess{}}
+	listed := false
+	for _, g := range s.GPUs {
+		listed = listed || g.Processes != nil || g.MIG != nil && g.MIG.Enabled
+	}
+	if !listed {
+		return nil
+	}
+	eachProcess(s.GPUs, func(at UsageProcess, p *GPUProcess) {
+		if p.ContainerID == "" {
+			at.GPUProcess = *p
+			u.Processes = append(u.Processes, at)
+		}
+	})
+	u.sum(true)
+	return u
 }

@@ -65,6 +65,24 @@ func readToolkit(_ context.Context, m Machine) (Patch, error) {
 	return func(s *Snapshot) { s.Toolkit = t }, err
 }
 
+// ToolkitConfigSource reads no more of the toolkit than its config.toml, which decides what the variable
+// NVIDIA_VISIBLE_DEVICES grants; for commands that show grants and nothing else of the toolkit.
+var ToolkitConfigSource = Source{Name: "toolkit-config", Local: true, Read: func(_ context.Context, m Machine) (Patch, error) {
+	data, err := m.Root.ReadFile(toolkitConfig)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: %w", toolkitConfig, ErrAbsent)
+	case err != nil:
+		return nil, err
+	}
+	config := parseToolkitConfig(data)
+	return func(s *Snapshot) {
+		if s.Toolkit == nil {
+			s.Toolkit = &Toolkit{Installed: true, Config: config}
+		}
+	}, nil
+}}
+
 // buildVersion is the module version that Go left in a binary built by `go install …@v1.20.1`.
 func buildVersion(root Root, name string) string {
 	file, err := root.Path(name)

@@ -41,10 +41,11 @@ func (a *app) machine(contextName string) inspect.Machine {
 		Run:     run,
 		Getenv:  os.Getenv,
 		Now:     time.Now,
+		Booted:  inspect.SinceBoot,
 		WorkDir: workDir,
 	}
 	endpoint, err := a.endpoint(contextName)
-	m.Host = endpoint.Host
+	m.Host, m.Headers = endpoint.Host, a.cli.ConfigFile().HTTPHeaders
 	m.Dial = func(context.Context) (inspect.EngineAPI, error) {
 		if err != nil {
 			return nil, err

@@ -173,6 +173,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
+	cmd.AddCommand(newPsCmd(app, nil))
 	return cmd
 }
 

@@ -106,7 +106,9 @@ func writeTemplate(out io.Writer, text string, v any) error {
 			return err
 		}
 		var fields any
-		if err := json.Unmarshal(raw, &fields); err != nil {
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		dec.UseNumber() // bytes are counted in full
+		if err := dec.Decode(&fields); err != nil {
 			return err
 		}
 		buf.Reset()

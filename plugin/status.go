@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
@@ -515,11 +514,8 @@ func containerRows(containers []inspect.Container) [][]string {
 	var rows [][]string
 	for _, c := range containers {
 		memory := ""
-		if c.Usage != nil && c.Usage.MemoryUsedBytes != nil {
-			memory = units.CustomSize("%.1f %s", float64(*c.Usage.MemoryUsedBytes), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB"})
-			if *c.Usage.MemoryUsedBytes == 0 {
-				memory = "0"
-			}
+		if c.Usage != nil {
+			memory = bytesText(c.Usage.MemoryUsedBytes)
 		}
 		state := c.State
 		if c.Health != "" && c.Health != "none" {

@@ -1,0 +1,269 @@
+package inspect
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+)
+
+// ticksPerSecond is the unit of times in /proc/PID/stat: USER_HZ, which is 100 for every Linux program.
+const ticksPerSecond = 100
+
+// ProcessesSeen remembers what /proc told of processes, for readers that look every second. A process is
+// its PID and its start: a PID that is another process's by now is read anew.
+type ProcessesSeen struct {
+	mu    sync.Mutex
+	known map[int]seenProcess
+}
+
+type seenProcess struct {
+	started uint64 // ticks after boot
+	name    string
+	cgroup  string
+	used    bool // in the reading under way
+}
+
+// seeProcesses adds what /proc tells of the processes that NVML has just listed: name and cgroup. NVML's
+// PIDs are the host's. A process that started after NVML's answer is not the one that NVML saw.
+func seeProcesses(m Machine, gpus []GPU) {
+	latest := uint64(1) << 63
+	if m.Booted != nil {
+		if since, ok := m.Booted(); ok {
+			latest = uint64(since * ticksPerSecond / time.Second)
+		}
+	}
+	seen := m.Seen
+	if seen == nil {
+		seen = &ProcessesSeen{}
+	}
+	seen.mu.Lock()
+	defer seen.mu.Unlock()
+	if seen.known == nil {
+		seen.known = map[int]seenProcess{}
+	}
+	visit := func(processes []GPUProcess) {
+		for i := range processes {
+			seen.see(m.Root, &processes[i], latest)
+		}
+	}
+	for g := range gpus {
+		visit(gpus[g].Processes)
+		if mig := gpus[g].MIG; mig != nil {
+			for d := range mig.Devices {
+				visit(mig.Devices[d].Processes)
+			}
+		}
+	}
+	for pid, p := range seen.known { // what NVML no longer lists is forgotten
+		if !p.used {
+			delete(seen.known, pid)
+			continue
+		}
+		p.used = false
+		seen.known[pid] = p
+	}
+}
+
+func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64) {
+	if p.PID <= 0 {
+		return
+	}
+	if k, ok := s.known[p.PID]; ok && k.used { // on another GPU, in this same reading
+		p.Name, p.Cgroup = k.name, k.cgroup
+		return
+	}
+	folder := "/proc/" + strconv.Itoa(p.PID)
+	stat, err := root.ReadFile(folder + "/stat")
+	name, started, ok := parseStat(stat)
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // it ended, or it is hidden (hidepid=)
+		return
+	case err != nil || !ok:
+		return
+	case started > latest:
+		p.Gone = true
+		return
+	}
+	k, known := s.known[p.PID]
+	if !known || k.started != started || k.cgroup == "" {
+		k = seenProcess{started: started, name: name}
+		if data, err := root.ReadFile(folder + "/cgroup"); err == nil {
+			k.cgroup = processCgroup(data)
+		}
+		if again, err := root.ReadFile(folder + "/stat"); err == nil { // the PID changed hands between the two files
+			if _, now, ok := parseStat(again); ok && now != started {
+				p.Gone = true
+				return
+			}
+		}
+	}
+	k.name, k.used = name, true // exec changes the name
+	s.known[p.PID] = k
+	p.Name, p.Cgroup = k.name, k.cgroup
+}
+
+// parseStat reads the name and the start, in ticks after boot, from /proc/PID/stat. The name stands in
+// brackets and may hold anything, brackets and line ends included (proc_pid_stat(5)).
+func parseStat(data []byte) (name string, started uint64, ok bool) {
+	open, end := bytes.IndexByte(data, '('), bytes.LastIndexByte(data, ')')
+	if open < 0 || end < open {
+		return "", 0, false
+	}
+	fields := bytes.Fields(data[end+1:])
+	const startTime = 22 - 3 // the first field behind the name is the third
+	if len(fields) <= startTime {
+		return "", 0, false
+	}
+	started, err := strconv.ParseUint(string(fields[startTime]), 10, 63)
+	if err != nil {
+		return "", 0, false
+	}
+	return string(data[open+1 : end]), started, true
+}
+
+// ProcessesSource asks the engine about the GPU processes that /proc gave to no container: by the id
+// that their cgroup names, for a container that is younger than the engine's list, and by the engine's
+// own lists of processes (GET /containers/ID/top) where /proc cannot be read or names no containers, as
+// with hidepid, or a rootless engine without systemd.
+var ProcessesSource = Source{Name: "processes", Then: traceProcesses}
+
+func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
+	if s.Containers == nil || s.Engine == nil || s.Engine.Location != "local" {
+		return nil
+	}
+	var younger []string       // ids that the list does not have
+	untraced := map[int]bool{} // PIDs of which /proc says nothing
+	unnamed := map[int]bool{}  // PIDs whose cgroup names no container
+	eachProcess(s.GPUs, func(_ UsageProcess, p *GPUProcess) {
+		ids := ContainerIDs(p.Cgroup)
+		switch {
+		case p.ContainerID != "" || p.Gone || p.PID <= 0:
+		case len(ids) > 0:
+			if !slices.Contains(younger, ids[0]) && len(younger) < 64 {
+				younger = append(younger, ids[0])
+			}
+		case p.Cgroup == "":
+			untraced[p.PID] = true
+		default:
+			unnamed[p.PID] = true
+		}
+	})
+	if len(untraced)+len(unnamed)+len(younger) == 0 {
+		return nil
+	}
+	var running, first []Container
+	for _, c := range s.Containers {
+		if c.PID > 0 && (c.State == "running" || c.State == "paused") {
+			running = append(running, c)
+		}
+	}
+	if len(running) > 0 {
+		first = running[:1]
+	}
+	return func(ctx context.Context, m Machine) (Patch, error) {
+		if len(unnamed) > 0 && len(first) > 0 && !procNames(m.Root, first[0]) {
+			for pid := range unnamed {
+				untraced[pid] = true
+			}
+		}
+		if len(untraced)+len(younger) == 0 {
+			return nil, nil
+		}
+		api, err := dial(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		late, err := findYounger(ctx, api, younger)
+		owners := map[int]string{}
+		if len(untraced) > 0 {
+			var topErr error
+			owners, topErr = engineProcesses(ctx, api, running, untraced)
+			err = errors.Join(err, topErr)
+		}
+		return func(s *Snapshot) {
+			s.Containers = append(s.Containers, late...)
+			eachProcess(s.GPUs, func(_ UsageProcess, p *GPUProcess) {
+				if id, ok := owners[p.PID]; ok && p.ContainerID == "" && !p.Gone {
+					p.ContainerID = id
+				}
+			})
+		}, err
+	}
+}
+
+// procNames tells if /proc shows the container's first process in a cgroup that names the container.
+func procNames(root Root, c Container) bool {
+	data, err := root.ReadFile(path.Join("/proc", strconv.Itoa(c.PID), "cgroup"))
+	return err == nil && slices.Contains(ContainerIDs(processCgroup(data)), c.ID)
+}
+
+// findYounger asks for containers by id; those that the engine does not know are another engine's.
+func findYounger(ctx context.Context, api EngineAPI, ids []string) ([]Container, error) {
+	var found []Container
+	for _, id := range ids {
+		answer, err := api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		switch {
+		case cerrdefs.IsNotFound(err):
+		case err != nil:
+			return found, err
+		default:
+			found = append(found, describeContainer(answer.Container))
+		}
+	}
+	return found, nil
+}
+
+// engineProcesses says which of the PIDs runs in which of the containers, by the engine's word.
+func engineProcesses(ctx context.Context, api EngineAPI, containers []Container, pids map[int]bool) (map[int]string, error) {
+	lister, ok := api.(interface {
+		ContainerTop(context.Context, string, client.ContainerTopOptions) (client.ContainerTopResult, error)
+	})
+	if !ok {
+		return nil, nil
+	}
+	owners := map[int]string{}
+	var mu sync.Mutex
+	var firstErr error
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, topAtOnce)
+	for _, c := range containers {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			answer, err := lister.ContainerTop(ctx, c.ID, client.ContainerTopOptions{Arguments: []string{"-eo", "pid"}})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				if !cerrdefs.IsNotFound(err) && !cerrdefs.IsConflict(err) && firstErr == nil { // it ended meanwhile
+					firstErr = fmt.Errorf("processes of container %s: %w", c.Name, err)
+				}
+				return
+			}
+			at := slices.Index(answer.Titles, "PID")
+			for _, row := range answer.Processes {
+				if at < 0 || at >= len(row) {
+					continue
+				}
+				if pid, err := strconv.Atoi(row[at]); err == nil && pids[pid] {
+					owners[pid] = c.ID
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return owners, firstErr
+}
+
+// topAtOnce bounds the lists of processes that one engine is asked for at the same time: for each it
+// starts a ps.
+const topAtOnce = 4

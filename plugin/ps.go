@@ -1,0 +1,504 @@
+package plugin
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/docker/cli/cli/command/formatter"
+	"github.com/docker/cli/opts"
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+
+	"github.com/docker-gpu/docker-gpu/fixes"
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+type psOptions struct {
+	reading
+	all         bool
+	quiet       bool
+	allContexts bool
+	filter      opts.FilterOpt
+}
+
+// psLine is one line of `ps --format json`: a container, or the processes that run in none.
+type psLine struct {
+	Context        string  `json:"context,omitempty"` // with --all-contexts
+	ID             *string `json:"id"`                // nil: the host's own line
+	Name           string  `json:"name"`
+	Image          *string `json:"image"`
+	State          *string `json:"state"`
+	Grant          psGrant `json:"grant"`
+	Usage          psUsage `json:"usage"`
+	ComposeProject *string `json:"composeProject"`
+	ComposeService *string `json:"composeService"`
+	container      *inspect.Container
+}
+
+type psGrant struct {
+	By           []string `json:"by"`
+	GPUs         []string `json:"gpus"` // nil: not known
+	Capabilities []string `json:"capabilities"`
+}
+
+type psUsage struct {
+	MemoryUsedBytes *uint64                `json:"memoryUsedBytes"`
+	GPUUtilPercent  *uint32                `json:"gpuUtilPercent"`
+	Processes       []inspect.UsageProcess `json:"processes"` // nil: not known
+}
+
+// hostName is the name of the line that counts what runs in no container.
+const hostName = "host"
+
+func newPsCmd(app *app, runF func(context.Context, *psOptions) error) *cobra.Command {
+	o := &psOptions{filter: opts.NewFilterOpt()}
+	cmd := &cobra.Command{
+		Use:   "ps [OPTIONS]",
+		Short: "List containers with GPU access: how it was granted, which GPUs, what they use",
+		Long: "List containers with GPU access: how it was granted, which GPUs, memory and utilisation in use.\n" +
+			"GPU memory that processes outside all containers hold is counted in a last line, \"host\".",
+		Example: "  docker gpu ps --filter gpu=0 --filter grant=privileged\n  docker gpu ps --format '{{.Name}}\\t{{.Memory}}'",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.check(cmd); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return runPs(cmd.Context(), app, o)
+		},
+	}
+	o.addFlags(cmd)
+	flags := cmd.Flags()
+	flags.BoolVarP(&o.all, "all", "a", false, "Show all containers (default shows just running)")
+	flags.BoolVarP(&o.quiet, "quiet", "q", false, "Only display container IDs")
+	flags.BoolVar(&o.allContexts, "all-contexts", false, "Show the containers of every docker context")
+	flags.VarP(&o.filter, "filter", "f", "Filter output based on conditions provided: name, gpu, grant, project, label")
+	_ = cmd.RegisterFlagCompletionFunc("filter", completePsFilter)
+	return cmd
+}
+
+func completePsFilter(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if strings.HasPrefix(typed, "grant=") {
+		var values []string
+		for _, by := range grantWays {
+			values = append(values, "grant="+by)
+		}
+		return values, cobra.ShellCompDirectiveNoFileComp
+	}
+	var keys []string
+	for _, key := range psFilterKeys {
+		keys = append(keys, key+"=")
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+func (o *psOptions) check(cmd *cobra.Command) error {
+	if err := o.reading.check(cmd); err != nil {
+		return err
+	}
+	if o.allContexts && o.from != "" {
+		return usageError(cmd, "--all-contexts and --from exclude each other")
+	}
+	return checkPsFilter(cmd, o.filter)
+}
+
+// psSources are what the lines of ps are made of, and no more.
+func psSources(o *psOptions) []inspect.Source {
+	return []inspect.Source{
+		inspect.EngineSource, inspect.ContainersWanted(o.all, func(c *inspect.Container) bool { return psWanted(o.filter.Value(), c) }),
+		inspect.DeviceNodesSource, inspect.NVMLSource, inspect.ToolkitConfigSource, inspect.ProcessesSource,
+	}
+}
+
+func runPs(ctx context.Context, app *app, o *psOptions) error {
+	debug.SetGCPercent(30) // a thousand answers are garbage as soon as they are read: keep the peak low
+	if o.allContexts {
+		return runPsAll(ctx, app, o)
+	}
+	s, err := o.snapshot(ctx, app, psSources(o)...)
+	if err != nil {
+		return err
+	}
+	if s.Containers == nil {
+		return cannotList(s)
+	}
+	warnSources(app.cli.Err(), "", s)
+	return writePs(app, o, psLines(s, o))
+}
+
+// cannotList says why there are no containers to show.
+func cannotList(s *inspect.Snapshot) error {
+	if s.Engine == nil || s.Engine.Version == "" {
+		v := fixes.Judge(s)
+		text := "docker gpu: " + v.Text
+		if v.Next != "" {
+			text += "\nNext: " + v.Next
+		}
+		return fmt.Errorf("%s", text)
+	}
+	for _, r := range s.Sources {
+		if r.Name == "containers" && r.Error != "" {
+			return fmt.Errorf("docker gpu: containers: %s", r.Error)
+		}
+	}
+	return fmt.Errorf("docker gpu: the snapshot has no containers: it was taken without an engine")
+}
+
+// warnSources names on stderr what could not be read, so that what is missing is not taken for nothing.
+func warnSources(stderr io.Writer, contextName string, s *inspect.Snapshot) {
+	for _, line := range sourceLines(s) {
+		if contextName != "" {
+			line = "! " + harmlessName(contextName) + ": " + strings.TrimPrefix(line, "! ")
+		}
+		fmt.Fprintln(stderr, line)
+	}
+}
+
+// runPsAll asks all contexts side by side; one that does not answer delays the rest at most by its own
+// deadline, and is named on stderr, in JSON by a line with context and error.
+func runPsAll(ctx context.Context, app *app, o *psOptions) error {
+	list, err := app.cli.ContextStore().List()
+	if err != nil {
+		return fmt.Errorf("docker contexts: %w", err)
+	}
+	snapshots := make([]*inspect.Snapshot, len(list))
+	var wg sync.WaitGroup
+	for i, meta := range list {
+		wg.Go(func() {
+			snapshots[i] = inspect.Collect(ctx, app.machine(meta.Name), o.timeout, psSources(o)...)
+		})
+	}
+	wg.Wait()
+	var lines []psLine
+	var failed []contextError
+	for i, s := range snapshots {
+		if s.Containers == nil {
+			text := strings.TrimPrefix(cannotList(s).Error(), "docker gpu: ")
+			text, _, _ = strings.Cut(text, "\n")
+			failed = append(failed, contextError{list[i].Name, text})
+			continue
+		}
+		warnSources(app.cli.Err(), list[i].Name, s)
+		for _, line := range psLines(s, o) {
+			line.Context = list[i].Name
+			lines = append(lines, line)
+		}
+	}
+	if len(failed) < len(list) || len(list) == 0 {
+		if err := writePs(app, o, lines); err != nil {
+			return err
+		}
+	}
+	for _, f := range failed {
+		if o.format == "json" {
+			if err := writeJSON(app.out(), f, ""); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(app.cli.Err(), "! %s: %s\n", harmlessName(f.Context), harmlessName(f.Error))
+	}
+	if len(failed) == len(list) && len(list) > 0 {
+		return fmt.Errorf("docker gpu: no docker context has an engine that answers")
+	}
+	return nil
+}
+
+type contextError struct {
+	Context string `json:"context"`
+	Error   string `json:"error"`
+}
+
+// psLines are the containers with GPU access that the filters let through, in the engine's order, and the
+// host's processes. A filter by anything but the GPU leaves the host's line out.
+func psLines(s *inspect.Snapshot, o *psOptions) []psLine {
+	filters := o.filter.Value()
+	lines := []psLine{}
+	for _, c := range granted(s.Containers) {
+		if !o.all && c.State != "running" && c.State != "paused" && c.State != "restarting" {
+			continue
+		}
+		if psWanted(filters, &c) && matchesGPU(filters, s, &c) && matchesGrant(filters, &c) {
+			lines = append(lines, containerLine(c, s.GPUs != nil))
+		}
+	}
+	if o.quiet || len(filters["name"])+len(filters["grant"])+len(filters["project"])+len(filters["label"]) > 0 {
+		return lines
+	}
+	if host := hostLineOf(s, filters); host != nil {
+		lines = append(lines, *host)
+	}
+	return lines
+}
+
+func containerLine(c inspect.Container, figures bool) psLine {
+	line := psLine{
+		ID: &c.ID, Name: c.Name, Image: known(c.Image), State: known(c.State),
+		Grant:          psGrant{By: c.Grant.By, GPUs: c.Grant.GPUs, Capabilities: c.Grant.Capabilities},
+		ComposeProject: known(c.ComposeProject), ComposeService: known(c.ComposeService), container: &c,
+	}
+	if line.Grant.By == nil {
+		line.Grant.By = []string{}
+	}
+	if line.Grant.Capabilities == nil {
+		line.Grant.Capabilities = []string{}
+	}
+	switch {
+	case c.Usage != nil:
+		line.Usage = psUsage{c.Usage.MemoryUsedBytes, c.Usage.GPUUtilPercent, c.Usage.Processes}
+	case c.State != "running" && c.State != "paused":
+		line.Usage.Processes = []inspect.UsageProcess{} // it has no process at all
+	}
+	return line
+}
+
+// known is nil for a text that is not known.
+func known(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
+// hostLineOf counts the processes in no container, on the GPUs that a filter names.
+func hostLineOf(s *inspect.Snapshot, filters filters) *psLine {
+	usage := inspect.HostUsage(s)
+	if usage == nil {
+		return nil
+	}
+	if len(filters["gpu"]) > 0 {
+		usage.Keep(func(p inspect.UsageProcess) bool { return matchesProcess(filters, s, p) })
+	}
+	if len(usage.Processes) == 0 {
+		return nil
+	}
+	return &psLine{
+		Name: hostName, Grant: psGrant{By: []string{}, GPUs: []string{}, Capabilities: []string{}},
+		Usage: psUsage{usage.MemoryUsedBytes, usage.GPUUtilPercent, usage.Processes},
+	}
+}
+
+func writePs(app *app, o *psOptions, lines []psLine) error {
+	trunc := !o.noTrunc
+	switch {
+	case o.format == "json":
+		for _, line := range lines {
+			if err := writeJSON(app.out(), line, ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	case o.format != "" && o.format != "table":
+		return writePsTemplate(app.out(), o.format, trunc, lines)
+	case o.quiet:
+		for _, line := range lines {
+			if _, err := fmt.Fprintln(app.out(), (&psRow{psLine: line, trunc: trunc}).ID()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return writePsTable(app.out(), o.width(app), trunc, o.all, lines)
+}
+
+func writePsTable(out io.Writer, width int, trunc, all bool, lines []psLine) error {
+	if len(lines) == 0 {
+		text := "No running container has GPU access."
+		if all {
+			text = "No container has GPU access."
+		}
+		_, err := fmt.Fprintln(out, text)
+		return err
+	}
+	columns := []column{
+		{title: "CONTEXT", keep: 85, least: 8},
+		{title: "CONTAINER ID", keep: 50},
+		{title: "NAME", keep: keepAlways, least: 12},
+		{title: "IMAGE", keep: 20, least: 16},
+		{title: "GRANTED BY", keep: 90, least: 12},
+		{title: "GPUS", keep: keepAlways, least: 6},
+		{title: "MEMORY", keep: 95, right: true},
+		{title: "UTIL", keep: 80, right: true},
+		{title: "PROCESSES", keep: 40, right: true},
+		{title: "STATE", keep: 70},
+	}
+	var rows [][]string
+	for _, line := range lines {
+		r := &psRow{psLine: line, trunc: trunc}
+		rows = append(rows, []string{harmlessName(line.Context), r.ID(), harmlessName(r.Name()), harmlessName(r.Image()), harmlessName(r.GrantedBy()),
+			harmlessName(r.GPUs()), r.Memory(), r.Util(), r.Processes(), harmlessName(r.Status())})
+	}
+	return writeTable(out, width, columns, rows)
+}
+
+// psRow is what a template of --format sees of a line: texts under the names of `docker ps`, beside the
+// values under their JSON names.
+type psRow struct {
+	formatter.HeaderContext
+	psLine
+	trunc bool
+}
+
+func newPsHeader() psRow {
+	r := psRow{}
+	r.Header = formatter.SubHeaderContext{
+		"Context": "CONTEXT", "ID": "CONTAINER ID", "Name": "NAME", "Names": "NAMES", "Image": "IMAGE", "State": "STATE", "Status": "STATUS",
+		"GrantedBy": "GRANTED BY", "GPUs": "GPUS", "Capabilities": "CAPABILITIES", "Memory": "MEMORY", "Util": "UTIL", "Processes": "PROCESSES",
+		"Project": "PROJECT", "Service": "SERVICE", "Labels": "LABELS",
+	}
+	return r
+}
+
+func (r *psRow) ID() string {
+	if r.psLine.ID == nil {
+		return ""
+	}
+	if r.trunc {
+		return formatter.TruncateID(*r.psLine.ID)
+	}
+	return *r.psLine.ID
+}
+
+func (r *psRow) Name() string         { return r.psLine.Name }
+func (r *psRow) Names() string        { return r.psLine.Name }
+func (r *psRow) Image() string        { return text(r.psLine.Image) }
+func (r *psRow) State() string        { return text(r.psLine.State) }
+func (r *psRow) Project() string      { return text(r.ComposeProject) }
+func (r *psRow) Service() string      { return text(r.ComposeService) }
+func (r *psRow) Capabilities() string { return strings.Join(r.Grant.Capabilities, ",") }
+
+// Status is the state with the health beside it.
+func (r *psRow) Status() string {
+	status := r.State()
+	if c := r.container; c != nil && c.Health != "" {
+		status += " (" + c.Health + ")"
+	}
+	return status
+}
+
+// GrantedBy is how the container got its GPUs, as its user wrote it.
+func (r *psRow) GrantedBy() string {
+	if r.container == nil {
+		return ""
+	}
+	if len(r.Grant.By) == 0 {
+		return "?" // it holds a GPU, and nothing of its configuration says why
+	}
+	return grantText(r.container.Grant)
+}
+
+func (r *psRow) GPUs() string {
+	switch {
+	case r.container == nil || len(r.Grant.GPUs) == 0 && r.Grant.GPUs != nil && len(r.Grant.By) == 0:
+		return r.usedGPUs()
+	case len(r.Grant.GPUs) == 0:
+		return "?"
+	}
+	return strings.Join(r.Grant.GPUs, ",")
+}
+
+// usedGPUs are those that the processes hold.
+func (r *psRow) usedGPUs() string {
+	var indexes []string
+	for _, p := range r.Usage.Processes {
+		if index := strconv.Itoa(p.GPU); !slices.Contains(indexes, index) {
+			indexes = append(indexes, index)
+		}
+	}
+	return strings.Join(indexes, ",")
+}
+
+func (r *psRow) Memory() string { return bytesText(r.Usage.MemoryUsedBytes) }
+
+func (r *psRow) Util() string {
+	if r.Usage.GPUUtilPercent == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d%%", *r.Usage.GPUUtilPercent)
+}
+
+// Processes counts each process once, however many GPUs it holds.
+func (r *psRow) Processes() string {
+	if r.Usage.Processes == nil {
+		return ""
+	}
+	pids := map[int]bool{}
+	for _, p := range r.Usage.Processes {
+		pids[p.PID] = true
+	}
+	return strconv.Itoa(len(pids))
+}
+
+// Labels are all of the container's as `docker ps` writes them.
+func (r *psRow) Labels() string {
+	if r.container == nil {
+		return ""
+	}
+	var all []string
+	for key, value := range r.container.Labels {
+		all = append(all, key+"="+value)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ",")
+}
+
+// Label is the value of one label.
+func (r *psRow) Label(name string) string {
+	if r.container == nil {
+		return ""
+	}
+	return r.container.Labels[name]
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// bytesText is a size for people: "38.9 GiB", "0", or nothing where it is not known.
+func bytesText(v *uint64) string {
+	switch {
+	case v == nil:
+		return ""
+	case *v == 0:
+		return "0"
+	}
+	return units.CustomSize("%.1f %s", float64(*v), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB"})
+}
+
+// writePsTemplate is docker's own formatter, with "table" in front or without. A template that asks for
+// names it does not have is tried once more on the names of the JSON.
+func writePsTemplate(out io.Writer, format string, trunc bool, lines []psLine) error {
+	var buf bytes.Buffer
+	header := newPsHeader()
+	c := formatter.Context{Output: &buf, Format: formatter.Format(format), Trunc: trunc}
+	err := c.Write(&header, func(write func(formatter.SubContext) error) error {
+		for _, line := range lines {
+			row := &psRow{HeaderContext: header.HeaderContext, psLine: line, trunc: trunc}
+			if err := write(row); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		for _, line := range lines {
+			if again := writeTemplate(&buf, strings.TrimPrefix(format, "table "), line); again != nil {
+				return fmt.Errorf("--format: %w", err)
+			}
+		}
+	}
+	_, err = io.WriteString(out, harmlessText(buf.String()))
+	return err
+}

@@ -1,0 +1,218 @@
+package plugin
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// simContainer is one container of a simulated engine, laid over recorded answers.
+type simContainer struct {
+	id, name, image, state string
+	pid                    int
+	labels                 map[string]string
+	env                    []string
+	host                   map[string]any // over HostConfig
+	top                    []int          // PIDs of /top
+}
+
+// simEngine answers like the engine whose answers are recorded in testdata/engine (20.10), over a socket.
+type simEngine struct {
+	socket     string
+	info       map[string]any // over /info
+	mu         sync.Mutex
+	containers []simContainer
+	inspected  map[string]int           // how often each id was asked for
+	hang       map[string]chan struct{} // paths that do not answer before the channel is closed
+	events     []chan any
+}
+
+func recorded(t testing.TB, name string) map[string]any {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "engine", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func (c simContainer) over(answer map[string]any) []byte {
+	copied := map[string]any{}
+	raw, _ := json.Marshal(answer)
+	_ = json.Unmarshal(raw, &copied)
+	copied["Id"], copied["Name"] = c.id, "/"+c.name
+	state, config, host := copied["State"].(map[string]any), copied["Config"].(map[string]any), copied["HostConfig"].(map[string]any)
+	state["Status"], state["Running"], state["Pid"] = c.state, c.state == "running", c.pid
+	config["Image"], config["Env"] = c.image, append([]string{"PATH=/usr/bin"}, c.env...)
+	config["Labels"] = c.labels
+	host["DeviceCgroupRules"] = nil
+	for key, value := range c.host {
+		host[key] = value
+	}
+	raw, _ = json.Marshal(copied)
+	return raw
+}
+
+func startEngine(t testing.TB, containers ...simContainer) *simEngine {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "engine") // a socket's path has to be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &simEngine{socket: filepath.Join(folder, "d.sock"), containers: containers, inspected: map[string]int{}, hang: map[string]chan struct{}{}, info: map[string]any{}}
+	listener, err := net.Listen("unix", e.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, info, image := recorded(t, "version"), recorded(t, "info"), recorded(t, "image")
+	summary, full := recorded(t, "summary"), recorded(t, "inspect")
+	answers := map[string][]byte{}
+	answer := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		if rest, ok := strings.CutPrefix(path, "/v1."); ok {
+			_, rest, _ = strings.Cut(rest, "/")
+			path = "/" + rest
+		}
+		e.mu.Lock()
+		wait := e.hang[path]
+		e.mu.Unlock()
+		if wait != nil {
+			select {
+			case <-wait:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		w.Header().Set("Api-Version", "1.41")
+		id, what, _ := strings.Cut(strings.TrimPrefix(path, "/containers/"), "/")
+		switch {
+		case path == "/_ping":
+			_, _ = w.Write([]byte("OK"))
+		case path == "/version":
+			answer(w, version)
+		case path == "/info":
+			for key, value := range e.info {
+				info[key] = value
+			}
+			answer(w, info)
+		case path == "/events":
+			e.serveEvents(w, r)
+		case path == "/containers/json":
+			list := []map[string]any{}
+			e.mu.Lock()
+			for _, c := range e.containers {
+				if c.state != "running" && r.URL.Query().Get("all") == "" {
+					continue
+				}
+				item := map[string]any{}
+				for key, value := range summary {
+					item[key] = value
+				}
+				item["Id"], item["Names"], item["Image"], item["State"], item["Labels"] = c.id, []string{"/" + c.name}, c.image, c.state, c.labels
+				list = append(list, item)
+			}
+			e.mu.Unlock()
+			answer(w, list)
+		case strings.HasPrefix(path, "/images/"):
+			answer(w, image)
+		case strings.HasPrefix(path, "/containers/"):
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			for _, c := range e.containers {
+				if c.id != id && c.name != id {
+					continue
+				}
+				if what == "top" {
+					rows := [][]string{}
+					for _, pid := range c.top {
+						rows = append(rows, []string{fmt.Sprint(pid)})
+					}
+					answer(w, map[string]any{"Titles": []string{"PID"}, "Processes": rows})
+					return
+				}
+				e.inspected[c.id]++
+				if answers[c.id] == nil {
+					answers[c.id] = c.over(full)
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = w.Write(answers[c.id])
+				return
+			}
+			fallthrough
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = w.Write([]byte(`{"message":"No such container: ` + id + `"}`))
+		}
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close(); _ = os.RemoveAll(folder) })
+	return e
+}
+
+func (e *simEngine) serveEvents(w http.ResponseWriter, r *http.Request) {
+	events := make(chan any, 16)
+	e.mu.Lock()
+	e.events = append(e.events, events)
+	e.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.(http.Flusher).Flush()
+	enc := json.NewEncoder(w)
+	for {
+		select {
+		case event, more := <-events:
+			if !more { // the engine dies
+				return
+			}
+			_ = enc.Encode(event)
+			w.(http.Flusher).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// tell sends an event to all who follow.
+func (e *simEngine) tell(action, id string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, events := range e.events {
+		events <- map[string]any{"Type": "container", "Action": action, "id": id, "Actor": map[string]any{"ID": id}, "time": time.Now().Unix()}
+	}
+}
+
+// simID is the id of the nth simulated container.
+func simID(n int) string { return fmt.Sprintf("%064x", n+0xa000000) }
+
+// crowd is n containers as a busy machine has them, one in ten with a GPU.
+func crowd(n int) []simContainer {
+	var containers []simContainer
+	for i := range n {
+		c := simContainer{id: simID(i), name: fmt.Sprintf("job-%d", i), image: "registry.example.org/team/training:2026-11", state: "running", pid: 100000 + i,
+			labels: map[string]string{"com.docker.compose.project": fmt.Sprintf("project-%d", i/20), "com.docker.compose.service": "worker", "owner": "team", "org.opencontainers.image.source": "https://example.org/training"}}
+		for v := range 30 {
+			c.env = append(c.env, fmt.Sprintf("SETTING_%d=%s", v, bytes.Repeat([]byte("x"), 40)))
+		}
+		if i%10 == 0 {
+			c.host = map[string]any{"DeviceRequests": []map[string]any{{"Driver": "", "Count": -1, "Capabilities": [][]string{{"gpu"}}}}}
+		}
+		containers = append(containers, c)
+	}
+	return containers
+}
