@@ -13,7 +13,6 @@ import (
 
 	"github.com/docker/cli/cli/command/formatter"
 	"github.com/docker/cli/opts"
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
@@ -242,9 +241,9 @@ func psLines(s *inspect.Snapshot, o *psOptions) []psLine {
 
 func containerLine(c inspect.Container, figures bool) psLine {
 	line := psLine{
-		ID: &c.ID, Name: c.Name, Image: known(c.Image), State: known(c.State),
+		ID: &c.ID, Name: c.Name, Image: orNull(c.Image), State: orNull(c.State),
 		Grant:          psGrant{By: c.Grant.By, GPUs: c.Grant.GPUs, Capabilities: c.Grant.Capabilities},
-		ComposeProject: known(c.ComposeProject), ComposeService: known(c.ComposeService), container: &c,
+		ComposeProject: orNull(c.ComposeProject), ComposeService: orNull(c.ComposeService), container: &c,
 	}
 	if line.Grant.By == nil {
 		line.Grant.By = []string{}
@@ -261,8 +260,8 @@ func containerLine(c inspect.Container, figures bool) psLine {
 	return line
 }
 
-// known is nil for a text that is not known.
-func known(text string) *string {
+// orNull is nil for a text that is not known.
+func orNull(text string) *string {
 	if text == "" {
 		return nil
 	}
@@ -370,10 +369,10 @@ func (r *psRow) ID() string {
 
 func (r *psRow) Name() string         { return r.psLine.Name }
 func (r *psRow) Names() string        { return r.psLine.Name }
-func (r *psRow) Image() string        { return text(r.psLine.Image) }
-func (r *psRow) State() string        { return text(r.psLine.State) }
-func (r *psRow) Project() string      { return text(r.ComposeProject) }
-func (r *psRow) Service() string      { return text(r.ComposeService) }
+func (r *psRow) Image() string        { return orEmpty(r.psLine.Image) }
+func (r *psRow) State() string        { return orEmpty(r.psLine.State) }
+func (r *psRow) Project() string      { return orEmpty(r.ComposeProject) }
+func (r *psRow) Service() string      { return orEmpty(r.ComposeService) }
 func (r *psRow) Capabilities() string { return strings.Join(r.Grant.Capabilities, ",") }
 
 // Status is the state with the health beside it.
@@ -417,7 +416,7 @@ func (r *psRow) usedGPUs() string {
 	return strings.Join(indexes, ",")
 }
 
-func (r *psRow) Memory() string { return bytesText(r.Usage.MemoryUsedBytes) }
+func (r *psRow) Memory() string { return memoryText(r.Usage.MemoryUsedBytes) }
 
 func (r *psRow) Util() string {
 	if r.Usage.GPUUtilPercent == nil {
@@ -459,22 +458,22 @@ func (r *psRow) Label(name string) string {
 	return r.container.Labels[name]
 }
 
-func text(s *string) string {
+func orEmpty(s *string) string {
 	if s == nil {
 		return ""
 	}
 	return *s
 }
 
-// bytesText is a size for people: "38.9 GiB", "0", or nothing where it is not known.
-func bytesText(v *uint64) string {
+// memoryText is a size for people: "38.9 GiB", "0", or nothing where it is not known.
+func memoryText(v *uint64) string {
 	switch {
 	case v == nil:
 		return ""
 	case *v == 0:
 		return "0"
 	}
-	return units.CustomSize("%.1f %s", float64(*v), 1024, []string{"B", "KiB", "MiB", "GiB", "TiB"})
+	return bytesText(*v)
 }
 
 // writePsTemplate is docker's own formatter, with "table" in front or without. A template that asks for

@@ -22,11 +22,11 @@ import (
 func runGPU(t testing.TB, host string, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errOut bytes.Buffer
-	code = report(&errOut, execute(t, host, &out, &errOut, args...))
+	code = report(&errOut, runCLI(t, host, &out, &errOut, args...))
 	return out.String(), errOut.String(), code
 }
 
-func execute(t testing.TB, host string, out, errOut io.Writer, args ...string) error {
+func runCLI(t testing.TB, host string, out, errOut io.Writer, args ...string) error {
 	t.Helper()
 	cli, err := command.NewDockerCli(command.WithOutputStream(out), command.WithErrorStream(errOut), command.WithInputStream(io.NopCloser(strings.NewReader(""))))
 	if err != nil {
@@ -43,8 +43,8 @@ func execute(t testing.TB, host string, out, errOut io.Writer, args ...string) e
 	return root.ExecuteContext(t.Context())
 }
 
-// golden holds got against testdata/name.
-func golden(t *testing.T, name, got string) {
+// holdGolden holds got against testdata/name.
+func holdGolden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
 	if *update {
@@ -86,7 +86,7 @@ func TestPsGolden(t *testing.T) {
 			if code != 0 {
 				t.Fatalf("exit %d: %s", code, stderr)
 			}
-			golden(t, "ps/"+c.name+".golden", out)
+			holdGolden(t, "ps/"+c.name+".golden", out)
 		})
 	}
 }

@@ -515,7 +515,7 @@ func containerRows(containers []inspect.Container) [][]string {
 	for _, c := range containers {
 		memory := ""
 		if c.Usage != nil {
-			memory = bytesText(c.Usage.MemoryUsedBytes)
+			memory = memoryText(c.Usage.MemoryUsedBytes)
 		}
 		state := c.State
 		if c.Health != "" && c.Health != "none" {
