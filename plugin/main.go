@@ -174,6 +174,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))
+	cmd.AddCommand(newHooksCmd(app))
 	return cmd
 }
 
