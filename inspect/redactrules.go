@@ -212,6 +212,10 @@ var redactRules = map[string]redactRule{
 
 	"DeviceRequest.Driver": shaped(`nvidia|cdi|amd|gpu`), "DeviceRequest.DeviceIDs": either(gpuShape, kept, as("redacted")), "DeviceRequest.Capabilities": shaped(abilityShape),
 
+	"Output.Log": running, "Output.Health": running, "Container.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`),
+	"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML),
+	"GPUPlace.CPUAffinity": shaped(`[\d,-]{1,200}`), "GPUPlace.NUMAAffinity": shaped(`[\d,-]{1,80}`), "GPUPair.Level": shaped(`PIX|PXB|PHB|NODE|SYS|X`),
+
 	"LogLine.Kind": shaped(`[a-z]{2,12}`), "LogLine.Text": running, "LogLine.BusID": shaped(busShape),
 }
 

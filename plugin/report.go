@@ -42,8 +42,8 @@ type supportReport struct {
 	Versions      map[string]string `json:"versions"`
 	Verdict       fixes.Verdict     `json:"verdict"`
 	Findings      []fixes.Finding   `json:"findings"`
+	Related       []fixes.Finding   `json:"related,omitempty"`
 	Unexamined    []fixes.ID        `json:"unexamined,omitempty"`
-	Logs          map[string]string `json:"logs,omitempty"` // by container, where --include-logs was given
 	Snapshot      *inspect.Snapshot `json:"snapshot"`
 }
 
@@ -52,8 +52,8 @@ func newReportCmd(app *app, runF func(context.Context, *reportOptions) error) *c
 	cmd := &cobra.Command{
 		Use:   "report [OPTIONS]",
 		Short: "Write a redacted support bundle, or a page for people",
-		Long: "Write one file that holds what is known of this machine: facts, findings, the GPU lines of the kernel's and\n" +
-			"the engine's log, versions. Host and user names, home folders, addresses, values of the environment other\n" +
+		Long: "Write one file that holds what is known of this machine: facts, findings, the GPU lines of the logs of the kernel,\n" +
+			"the engine and the containers, versions. Host and user names, home folders, addresses, values of the environment other\n" +
 			"than NVIDIA's, labels, command lines and tokens are replaced by stand-ins before anything is written.\n" +
 			"Nothing is sent anywhere. Another machine reads the file by: docker gpu diagnose --from FILE",
 		Args: noArgs,
@@ -66,8 +66,6 @@ func newReportCmd(app *app, runF func(context.Context, *reportOptions) error) *c
 				return usageError(cmd, "--show writes no file: leave out --output and --html")
 			case opts.recording != "" && opts.html == "":
 				return usageError(cmd, "--recording is drawn in the page that --html FILE writes")
-			case opts.includeLogs && opts.from != "":
-				return usageError(cmd, "--include-logs reads the logs of this machine's containers: it does not go with --from")
 			case opts.format != "" && opts.format != "table" && opts.format != "json":
 				return usageError(cmd, "--format of report is 'table' or 'json'")
 			}
@@ -82,20 +80,32 @@ func newReportCmd(app *app, runF func(context.Context, *reportOptions) error) *c
 	flags.StringVarP(&opts.output, "output", "o", "", "Write the report to `FILE` ('-' for standard output; default docker-gpu-report-TIME.json)")
 	flags.StringVar(&opts.html, "html", "", "Write a page for people to `FILE`")
 	flags.StringVar(&opts.recording, "recording", "", "Draw the curves of `FILE`, which 'docker gpu top --record' wrote")
-	flags.BoolVar(&opts.includeLogs, "include-logs", false, "Add the last lines of the logs of containers with GPU access")
+	flags.BoolVar(&opts.includeLogs, "include-logs", false, "Keep the last lines of the logs of GPU containers whole, not only those about GPUs")
 	flags.BoolVar(&opts.show, "show", false, "Print the report, write nothing")
 	return cmd
 }
 
-// reportSources are all that can be read.
+// reportSources are all that diagnose reads, and more.
 func reportSources() []inspect.Source {
-	sources := append(statusSources(), inspect.KernelLogSource, inspect.EngineLogSource)
-	for i, s := range sources {
-		if s.Name == "containers" {
-			sources[i] = inspect.ContainersSource(true)
+	return append(diagnoseSources(nil), inspect.EngineLogSource, inspect.TopologySource)
+}
+
+// gpuWords are what a line of a container's log must speak of to be in a report that was not asked to
+// hold the logs.
+var gpuWords = []string{"nvidia", "nvml", "cuda", "cudnn", "cublas", "gpu", "tensor", "torch", "libcu", "driver", "out of memory", "oom",
+	"shm", "shared memory", "bus error", "nccl", "vulkan", "egl", "opencl", "nvenc", "encode"}
+
+// gpuLinesOnly takes out of the containers' logs what is not about a GPU.
+func gpuLinesOnly(s *inspect.Snapshot) {
+	about := func(line string) bool {
+		line = strings.ToLower(line)
+		return slices.ContainsFunc(gpuWords, func(word string) bool { return strings.Contains(line, word) })
+	}
+	for i := range s.Containers {
+		if o := s.Containers[i].Output; o != nil {
+			o.Log = slices.DeleteFunc(slices.Clone(o.Log), func(line string) bool { return !about(line) })
 		}
 	}
-	return sources
 }
 
 func runReport(ctx context.Context, app *app, opts *reportOptions) error {
@@ -104,11 +114,10 @@ func runReport(ctx context.Context, app *app, opts *reportOptions) error {
 		return err
 	}
 	r := inspect.NewRedactor(s, identity())
-	var logs map[string]string
-	if opts.includeLogs {
-		logs = containerLogs(ctx, app, s, opts.timeout)
+	if !opts.includeLogs {
+		gpuLinesOnly(s)
 	}
-	rep := buildReport(r, s, logs, app.tool())
+	rep := buildReport(r, s, app.tool())
 	var data bytes.Buffer
 	if err := writeJSON(&data, rep, "  "); err != nil {
 		return err
@@ -169,18 +178,11 @@ func writeReportFile(name string, data []byte) error {
 }
 
 // buildReport judges the redacted facts, so that the findings are those that --from will show elsewhere.
-func buildReport(r *inspect.Redactor, s *inspect.Snapshot, logs map[string]string, tool *inspect.Tool) *supportReport {
+func buildReport(r *inspect.Redactor, s *inspect.Snapshot, tool *inspect.Tool) *supportReport {
 	clean := r.Snapshot(s)
 	rep := &supportReport{SchemaVersion: inspect.SchemaVersion, Kind: "report", TakenAt: s.TakenAt, Tool: tool, Snapshot: clean, Verdict: fixes.Judge(clean)}
-	if rep.Findings == nil {
-		rep.Findings = []fixes.Finding{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(logs)) {
-		if rep.Logs == nil {
-			rep.Logs = map[string]string{}
-		}
-		rep.Logs[r.Text(name)] = r.Text(logs[name])
-	}
+	d := fixes.Diagnose(clean, fixes.Scope{})
+	rep.Findings, rep.Related, rep.Unexamined = d.Findings, d.Related, d.Unexamined
 	rep.Versions = reportVersions(clean)
 	rep.Contents = reportContents(rep)
 	rep.Replaced = r.Replaced()
@@ -242,8 +244,14 @@ func reportContents(rep *supportReport) []string {
 	if s.KernelLog != nil || s.EngineLog != nil {
 		contents = append(contents, fmt.Sprintf("logs: %s of the kernel, %s of the engine", plural(len(s.KernelLog), "line"), plural(len(s.EngineLog), "line")))
 	}
-	if rep.Logs != nil {
-		contents = append(contents, "logs of "+plural(len(rep.Logs), "container"))
+	lines := 0
+	for _, c := range s.Containers {
+		if c.Output != nil {
+			lines += len(c.Output.Log)
+		}
+	}
+	if lines > 0 {
+		contents = append(contents, plural(lines, "line")+" of containers' logs")
 	}
 	return append(contents, "versions: "+plural(len(rep.Versions), "program"))
 }
