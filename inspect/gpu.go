@@ -50,7 +50,7 @@ type GPU struct {
 	MaxMemoryClockMHz   *uint32  `json:"maxMemoryClockMHz,omitempty"`
 	MaxVideoClockMHz    *uint32  `json:"maxVideoClockMHz,omitempty"`
 	PerformanceState    string   `json:"performanceState,omitempty"` // P0 … P15
-	ThrottleReasons     []string `json:"throttleReasons,omitempty"`  // gpu-idle, sw-power-cap, hw-slowdown, sw-thermal, hw-thermal, hw-power-brake, sync-boost, applications-clocks, display-clocks
+	ThrottleReasons     []string `json:"throttleReasons,omitzero"`   // gpu-idle, sw-power-cap, hw-slowdown, sw-thermal, hw-thermal, hw-power-brake, sync-boost, applications-clocks, display-clocks
 
 	// How long a limit has held the clocks down, since the driver was loaded.
 	PowerViolationSeconds          *float64 `json:"powerViolationSeconds,omitempty"`
@@ -70,9 +70,10 @@ type GPU struct {
 	DisplayActive   *bool        `json:"displayActive,omitempty"`
 	MIG             *MIG         `json:"mig,omitempty"` // nil: this GPU has no MIG
 	NVLinks         []NVLink     `json:"nvlinks,omitempty"`
-	FabricState     string       `json:"fabricState,omitempty"` // not-supported, not-started, in-progress, completed
-	FabricError     string       `json:"fabricError,omitempty"` // completed, but without success: NVML's words
-	Processes       []GPUProcess `json:"processes"`             // nil: could not be read; with MIG, those of all its MIG devices
+	RecoveryAction  string       `json:"recoveryAction,omitempty"` // what the driver asks for: none, gpu-reset, node-reboot, drain-p2p, drain-and-reset
+	FabricState     string       `json:"fabricState,omitempty"`    // not-supported, not-started, in-progress, completed
+	FabricError     string       `json:"fabricError,omitempty"`    // completed, but without success: NVML's words
+	Processes       []GPUProcess `json:"processes"`                // nil: could not be read; with MIG, those of all its MIG devices
 }
 
 // PCIe is the link between GPU and host. Throughput is bytes a second over NVML's 20 ms window.

@@ -249,6 +249,9 @@ func (r *nvmlReader) modes() {
 	if v := figure(r, "nvmlDeviceGetDisplayActive", d.GetDisplayActive); v != nil {
 		g.DisplayActive = ptr(*v == nvml.FEATURE_ENABLED)
 	}
+	if v := r.field(nvml.FI_DEV_GET_GPU_RECOVERY_ACTION); v != nil {
+		g.RecoveryAction = recoveryActions[*v]
+	}
 	r.fabric()
 }
 
@@ -315,6 +318,9 @@ var (
 	}
 	computeModes = map[nvml.ComputeMode]string{
 		nvml.COMPUTEMODE_DEFAULT: "default", nvml.COMPUTEMODE_EXCLUSIVE_PROCESS: "exclusive-process", nvml.COMPUTEMODE_PROHIBITED: "prohibited",
+	}
+	recoveryActions = map[uint64]string{
+		0: "none", 1: "gpu-reset", 2: "node-reboot", 3: "drain-p2p", 4: "drain-and-reset", 5: "recover-imex-domain", 6: "bus-reset", 7: "system-reboot",
 	}
 	fabricStates = map[uint8]string{
 		nvml.GPU_FABRIC_STATE_NOT_SUPPORTED: "not-supported", nvml.GPU_FABRIC_STATE_NOT_STARTED: "not-started",

@@ -79,8 +79,6 @@ func addProcess(all []GPUProcess, p GPUProcess) []GPUProcess {
 	return all
 }
 
-func equal(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
-
 // processUtil adds the newest sample of each process. One without a sample did nothing in the window:
 // NVML then says "Not Found". With MIG there are no samples at all.
 func (r *nvmlReader) processUtil(d nvml.Device, all []GPUProcess) {

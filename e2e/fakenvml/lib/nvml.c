@@ -925,6 +925,7 @@ EXPORT nvmlReturn nvmlDeviceGetFieldValues(nvmlHandle h, int count, struct field
 		case 188: put_field(v, &g->power_max, TYPE_UNSIGNED); break;
 		case 189: put_field(v, &g->power_default, TYPE_UNSIGNED); break;
 		case 190: put_field(v, &g->power_limit, TYPE_UNSIGNED); break;
+		case 230: put_field(v, &g->recovery, TYPE_UNSIGNED); break;
 		default: put_field(v, 0, TYPE_UNSIGNED);
 		}
 	}

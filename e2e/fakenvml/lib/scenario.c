@@ -16,7 +16,7 @@
 
 char scenario_problem[512];
 
-enum unit { NUMBER, BYTES, MILLI, NANO, SWITCH, BRAND, MODE, FABRIC };
+enum unit { NUMBER, BYTES, MILLI, NANO, SWITCH, BRAND, MODE, FABRIC, RECOVERY };
 
 #define AT(field) offsetof(struct gpu, field)
 static const struct { const char *key; size_t at; enum unit unit; } figures[] = {
@@ -48,7 +48,7 @@ static const struct { const char *key; size_t at; enum unit unit; } figures[] = 
 	{"remapped-pending", AT(remapped_pending), SWITCH}, {"remapped-failed", AT(remapped_failed), SWITCH},
 	{"retired-single", AT(retired_single), NUMBER}, {"retired-double", AT(retired_double), NUMBER}, {"retired-pending", AT(retired_pending), SWITCH},
 	{"compute-mode", AT(compute_mode), MODE}, {"persistence", AT(persistence), SWITCH}, {"display-active", AT(display_active), SWITCH},
-	{"display-mode", AT(display_mode), SWITCH}, {"accounting", AT(accounting), SWITCH}, {"numa", AT(numa), NUMBER}, {"gpu-numa", AT(gpu_numa), NUMBER}, {"fabric", AT(fabric), FABRIC},
+	{"display-mode", AT(display_mode), SWITCH}, {"accounting", AT(accounting), SWITCH}, {"numa", AT(numa), NUMBER}, {"gpu-numa", AT(gpu_numa), NUMBER}, {"fabric", AT(fabric), FABRIC}, {"recovery-action", AT(recovery), RECOVERY},
 	{"mig", AT(mig), SWITCH}, {"mig-pending", AT(mig_pending), SWITCH}, {"mig-max", AT(mig_max), NUMBER},
 };
 static const struct { const char *key; size_t at, size; } texts[] = {
@@ -60,6 +60,7 @@ static const struct named brands[] = {
 	{"Quadro", 1}, {"Tesla", 2}, {"NVS", 3}, {"Grid", 4}, {"GeForce", 5}, {"Titan", 6}, {"QuadroRTX", 12}, {"NvidiaRTX", 13}, {"Nvidia", 14}, {"GeForceRTX", 15}, {"TitanRTX", 16},
 }, modes[] = {{"default", 0}, {"prohibited", 2}, {"exclusive-process", 3}},
 fabrics[] = {{"not-supported", 0}, {"not-started", 1}, {"in-progress", 2}, {"completed", 3}},
+recoveries[] = {{"none", 0}, {"gpu-reset", 1}, {"node-reboot", 2}, {"drain-p2p", 3}, {"drain-and-reset", 4}},
 levels[] = {{"INTERNAL", 0}, {"PIX", 10}, {"PXB", 20}, {"PHB", 30}, {"NODE", 40}, {"SYS", 50}},
 returns[] = {
 	{"UNINITIALIZED", 1}, {"INVALID_ARGUMENT", 2}, {"NOT_SUPPORTED", 3}, {"NO_PERMISSION", 4}, {"NOT_FOUND", 6}, {"INSUFFICIENT_SIZE", 7},
@@ -121,6 +122,7 @@ static int read_value(enum unit unit, const char *text, long long *to) {
 	case BRAND: return BY_NAME(brands, text, to);
 	case MODE: return BY_NAME(modes, text, to);
 	case FABRIC: return BY_NAME(fabrics, text, to);
+	case RECOVERY: return BY_NAME(recoveries, text, to);
 	}
 	return 0;
 }

@@ -26,7 +26,7 @@ struct gpu {
 	struct figure ecc, ecc_pending, ecc_count[4]; /* corrected and uncorrected volatile, corrected and uncorrected aggregate */
 	struct figure remapped_corrected, remapped_uncorrected, remapped_pending, remapped_failed;
 	struct figure retired_single, retired_double, retired_pending;
-	struct figure compute_mode, persistence, display_active, display_mode, accounting, numa, gpu_numa, fabric;
+	struct figure compute_mode, persistence, display_active, display_mode, accounting, numa, gpu_numa, fabric, recovery;
 	struct figure mig, mig_pending, mig_max;
 	struct migdev migs[MOST_MIG];
 	struct link links[MOST_LINKS];
