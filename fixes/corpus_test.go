@@ -17,7 +17,7 @@ import (
 type corpusCase struct {
 	ID     string // EXPECT/NAME, the same in every run
 	Expect ID     // the first finding; "" where none may be given
-	Also   []ID   // answers that the text leaves open
+	Also   []ID   // answers that the text leaves open; "" for none at all
 	Basis  string // where the facts come from
 	Text   string // the report in the form that the case asks for
 	plain  string // the report before any form was put on
@@ -76,7 +76,11 @@ func parseCases(id, text string) ([]corpusCase, error) {
 				c.Basis = value
 			case ok && key == "also":
 				for _, other := range strings.Split(value, ",") {
-					c.Also = append(c.Also, ID(strings.TrimSpace(other)))
+					other = strings.TrimSpace(other)
+					if other == "none" {
+						other = ""
+					}
+					c.Also = append(c.Also, ID(other))
 				}
 			case ok && key == "form":
 				forms = strings.Split(value, ",")
