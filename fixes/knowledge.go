@@ -1,46 +1,41 @@
 package fixes
 
 import (
-	"bytes"
-	"embed"
-	"errors"
-	"fmt"
-	"io"
-	"path"
-	"strings"
+	"cmp"
+	"slices"
 	"sync"
-
-	"go.yaml.in/yaml/v3"
 )
 
-//go:embed knowledge/*.yaml
-var knowledgeFiles embed.FS
-
-// Entry is what the project knows about one root cause: a document of fixes/knowledge/PLAYBOOK.yaml.
+// Entry is what the project knows about one root cause: an element of fixes/knowledge/PLAYBOOK.yaml.
+// `go generate ./fixes` turns these files into Go, so that no command has to parse them.
 type Entry struct {
 	ID       ID        `yaml:"id"`
 	Title    string    `yaml:"title"`
 	Severity Severity  `yaml:"severity"`
 	Cause    string    `yaml:"cause"`
 	Question string    `yaml:"question,omitempty"` // what would decide, where a text alone cannot
-	Symptoms []Symptom `yaml:"symptoms,omitempty"`
 	Explains []ID      `yaml:"explains,omitempty"` // consequences: hidden where this one is found
+	Symptoms []Symptom `yaml:"symptoms,omitempty"`
 	Steps    []Advice  `yaml:"steps"`
 	Docs     string    `yaml:"docs"`            // the vendor's page; the project's own is docs/causes/ID.md
 	Since    string    `yaml:"since,omitempty"` // versions for which it holds
 	Playbook string    `yaml:"-"`               // the file's name
 }
 
-// Symptom is a message that shows a root cause. Match is a regular expression (RE2) over one message,
-// of which Literals, or literals derived from it, must occur; Unless must not match in the same message,
-// Absent nowhere in the text.
+// Symptom is a message that shows a root cause. Its expressions are RE2 in a dialect made for messages
+// that people copy from terminals: case does not count; quotes and backslashes are taken out of text and
+// expression alike; a blank stands for any blanks, a line wrap or none.
 type Symptom struct {
-	Match    string   `yaml:"match"`
-	Literals []string `yaml:"literals,omitempty"`
-	Unless   string   `yaml:"unless,omitempty"`
-	Absent   string   `yaml:"absent,omitempty"`
-	With     string   `yaml:"with,omitempty"` // must match somewhere in the text
-	Weight   int      `yaml:"weight,omitempty"`
+	Match  string   `yaml:"match"`
+	Unless string   `yaml:"unless,omitempty"` // not where this matches the same message
+	With   []string `yaml:"with,omitempty"`   // only where each of these matches somewhere in the text
+	Absent []string `yaml:"absent,omitempty"` // not where one of these matches somewhere in the text
+	Lines  int      `yaml:"lines,omitempty"`  // so many lines before and after belong to the message
+	Weight int      `yaml:"weight"`           // how surely it shows this very cause, 1 to 99
+
+	// Literals, one of which stands in every text that Match matches: lower case, without the
+	// characters that the search skips. Derived from Match when the table is generated.
+	Literals []string `yaml:"-"`
 }
 
 // Advice is one step in words, with the command to type where there is one.
@@ -51,10 +46,14 @@ type Advice struct {
 }
 
 func (a Advice) String() string {
-	if a.Command == "" {
-		return a.Text
+	s := a.Text
+	if a.Platform != "" {
+		s += " (" + a.Platform + ")"
 	}
-	return a.Text + ": " + a.Command
+	if a.Command != "" {
+		s += ": " + a.Command
+	}
+	return s
 }
 
 // Table is the knowledge: entries by id, in the order of the files.
@@ -79,43 +78,29 @@ func (t *Table) order(id ID) int {
 	return len(t.Entries)
 }
 
-// Knowledge is the embedded table, read at first use. It panics where the table itself is faulty, which
-// a test excludes.
+// playbookTables are the entries by playbook; each generated file adds its own.
+var playbookTables = map[string][]Entry{}
+
+//go:generate go test -run ^TestTableIsCurrent$ -update .
+//go:generate go test -run ^TestCausePages$ -update .
+
+// Knowledge is the whole table. It panics where the table itself is faulty, which a test excludes.
 var Knowledge = sync.OnceValue(func() *Table {
 	t := &Table{at: map[ID]int{}}
-	names, err := knowledgeFiles.ReadDir("knowledge")
-	if err != nil {
-		panic(err)
+	var names []string
+	for name := range playbookTables {
+		names = append(names, name)
 	}
+	slices.SortFunc(names, cmp.Compare[string])
 	for _, name := range names {
-		data, err := knowledgeFiles.ReadFile("knowledge/" + name.Name())
-		if err != nil {
-			panic(err)
-		}
-		entries, err := parseKnowledge(strings.TrimSuffix(path.Base(name.Name()), ".yaml"), data)
-		if err != nil {
-			panic(fmt.Errorf("fixes/knowledge/%s: %w", name.Name(), err))
-		}
-		for _, e := range entries {
+		for _, e := range playbookTables[name] {
 			if _, twice := t.at[e.ID]; twice {
 				panic("fixes/knowledge: two entries for " + string(e.ID))
 			}
+			e.Playbook = name
 			t.at[e.ID] = len(t.Entries)
 			t.Entries = append(t.Entries, e)
 		}
 	}
 	return t
 })
-
-func parseKnowledge(playbook string, data []byte) ([]Entry, error) {
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	var entries []Entry
-	if err := dec.Decode(&entries); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	for i := range entries {
-		entries[i].Playbook = playbook
-	}
-	return entries, nil
-}

@@ -175,6 +175,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))
 	cmd.AddCommand(newHooksCmd(app))
+	cmd.AddCommand(newExplainCmd(app, nil))
 	return cmd
 }
 

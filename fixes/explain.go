@@ -1,0 +1,114 @@
+package fixes
+
+import (
+	"cmp"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Explanation is what a text says about GPUs: the answer first. Findings is empty where the GPU plays no
+// part in it; a text that looks bad and is harmless gives the one finding "healthy".
+type Explanation struct {
+	SchemaVersion int       `json:"schemaVersion"`
+	Findings      []Finding `json:"findings"`
+	Related       []Finding `json:"related"` // less likely, or next to it
+}
+
+// Text is a text to explain. Name says where it comes from: a file, "logs of trainer".
+type Text struct {
+	Name   string
+	Reader io.Reader
+}
+
+// Explain reads a text to its end and names the cause of what it complains about.
+func Explain(r io.Reader) (Explanation, error) { return ExplainTexts(Text{Reader: r}) }
+
+// ExplainString explains an error message.
+func ExplainString(name, text string) Explanation {
+	e, _ := ExplainTexts(Text{name, strings.NewReader(text)}) // reading from memory does not fail
+	return e
+}
+
+// ExplainTexts explains several texts as the parts of one report. Those that could be read count, even
+// where another fails.
+func ExplainTexts(texts ...Text) (Explanation, error) {
+	s := newScanner(symptoms())
+	var failed []error
+	for _, t := range texts {
+		if err := s.scan(t.Name, t.Reader); err != nil {
+			failed = append(failed, err)
+		}
+	}
+	return conclude(s.index.entries, s.signs), errors.Join(failed...)
+}
+
+const (
+	healthyID     ID = "healthy"
+	evidenceMax      = 3 // pieces of evidence of a finding
+	relatedMax       = 5
+	explainsSlack    = 25 // how much weaker a cause's sign may be than the consequence's that it explains
+)
+
+// candidate is a cause with the signs of it.
+type candidate struct {
+	entry  *Entry
+	signs  []sign
+	weight int
+	order  int
+}
+
+// conclude ranks what was found: causes before their consequences, then what shows it most surely, then
+// what comes first.
+func conclude(entries []Entry, signs []sign) Explanation {
+	e := Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
+	var all []*candidate
+	for _, s := range signs {
+		i := slices.IndexFunc(all, func(c *candidate) bool { return c.entry == &entries[s.entry] })
+		if i < 0 {
+			i = len(all)
+			all = append(all, &candidate{entry: &entries[s.entry], order: s.order})
+		}
+		c := all[i]
+		c.signs = append(c.signs, s)
+		c.weight = max(c.weight, s.weight)
+		c.order = min(c.order, s.order)
+	}
+	if len(all) > 1 {
+		all = slices.DeleteFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID })
+	}
+	folded := map[ID][]ID{}
+	rest := slices.Clone(all)
+	for _, c := range all {
+		for _, cause := range all {
+			if cause != c && cause.weight+explainsSlack >= c.weight && slices.Contains(cause.entry.Explains, c.entry.ID) {
+				folded[cause.entry.ID] = append(folded[cause.entry.ID], c.entry.ID)
+				rest = slices.DeleteFunc(rest, func(r *candidate) bool { return r == c })
+			}
+		}
+	}
+	slices.SortStableFunc(rest, func(a, b *candidate) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.order, b.order))
+	})
+	for i, c := range rest {
+		slices.SortStableFunc(c.signs, func(a, b sign) int {
+			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.order, b.order))
+		})
+		var evidence []Evidence
+		for _, s := range c.signs {
+			if len(evidence) < evidenceMax && !slices.Contains(evidence, s.evidence) {
+				evidence = append(evidence, s.evidence)
+			}
+		}
+		f := NewFinding(c.entry.ID, evidence...)
+		f.Folded = folded[c.entry.ID]
+		switch {
+		case i == 0:
+			e.Findings = append(e.Findings, f)
+		case len(e.Related) < relatedMax:
+			e.Related = append(e.Related, f)
+		}
+	}
+	return e
+}

@@ -1,0 +1,127 @@
+package fixes
+
+import (
+	"bytes"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Texts reach this program through terminals, journals, container runtimes, chat windows and browsers.
+// What those add is taken off here: a message is a line as the program wrote it.
+
+// prefixes are what journals and runtimes put before a line.
+var prefixes = regexp.MustCompile(`^(?:` + strings.Join([]string{
+	`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                                      // syslog, journald
+	`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?(?:\| ?)?`, // docker -t, kubectl --timestamps, CRI
+	`\[\s*\d+\.\d+\] `, // kernel
+	`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] `, // dmesg -T
+	`[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] `,           // klog
+	`\[(?:pod|rank|default)[\w./-]*\d?\]:? ?`,                       // kubectl --prefix, torchrun
+	`[\w.-]{1,60} +\| `,                      // compose
+	`(?:> ?)+`,                               // quoted in mail and Markdown
+	`(?:time="[^"]{10,40}" )?level=\w+ msg=`, // logrus
+}, `|`) + `)+`)
+
+// escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
+// what browsers and JSON make of quotes.
+var escapes = regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:quot|apos|lt|gt|amp|nbsp|#39|#34|#x27);`)
+
+func unescape(b []byte) []byte {
+	if bytes.IndexByte(b, 0x1b) < 0 && bytes.IndexByte(b, '\\') < 0 && bytes.IndexByte(b, '&') < 0 && !bytes.Contains(b, []byte("^[")) && !bytes.Contains(b, []byte("#033")) {
+		return b
+	}
+	b = escapes.ReplaceAllFunc(b, func(m []byte) []byte {
+		switch {
+		case m[0] == '&':
+			switch string(m) {
+			case "&lt;":
+				return []byte("<")
+			case "&gt;":
+				return []byte(">")
+			case "&amp;":
+				return []byte("&")
+			}
+			return []byte(" ")
+		case m[0] == '\\' && len(m) == 6 && m[1] == 'u' && !bytes.EqualFold(m, []byte(`\u001b`)):
+			n, err := strconv.ParseUint(string(m[2:]), 16, 32)
+			if err != nil {
+				return nil
+			}
+			return utf8.AppendRune(nil, rune(n))
+		}
+		return nil
+	})
+	if bytes.IndexByte(b, '\\') < 0 {
+		return b
+	}
+	// \n and \t of JSON strings and of logs that quote; the backslash of anything else goes later.
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] == '\\' && i+1 < len(b) && (b[i+1] == 'n' || b[i+1] == 't' || b[i+1] == 'r') && (i == 0 || b[i-1] != ':') {
+			out = append(out, ' ')
+			i++
+			continue
+		}
+		out = append(out, b[i])
+	}
+	return out
+}
+
+// canon is a line as expressions see it: without escapes, quotes, backslashes and control characters,
+// every run of blanks as one.
+func canon(line []byte) string {
+	line = unescape(line)
+	out := make([]byte, 0, len(line))
+	blank := true // leading blanks go
+	for i := 0; i < len(line); {
+		c := line[i]
+		if c < utf8.RuneSelf {
+			i++
+			switch {
+			case c == '"' || c == '\'' || c == '`' || c == '\\':
+			case c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\v' || c == '\f':
+				if !blank {
+					out = append(out, ' ')
+				}
+				blank = true
+			case c < ' ' || c == 0x7f:
+			default:
+				out = append(out, c)
+				blank = false
+			}
+			continue
+		}
+		r, size := utf8.DecodeRune(line[i:])
+		i += size
+		switch {
+		case r == utf8.RuneError && size == 1:
+		case r >= 0x2018 && r <= 0x201f || r == 0x2032 || r == 0x2033 || r == 0xab || r == 0xbb || r == 0x60 || r == 0xb4: // quotes
+		case r >= 0x200b && r <= 0x200f || r == 0xfeff || r == 0xad || r >= 0x202a && r <= 0x202e: // of no width
+		case r == 0xa0 || r >= 0x2000 && r <= 0x200a || r == 0x3000 || r == 0x202f:
+			if !blank {
+				out = append(out, ' ')
+			}
+			blank = true
+		case r == 0x2026: // an ellipsis
+			out = append(out, "..."...)
+			blank = false
+		default:
+			out = utf8.AppendRune(out, r)
+			blank = false
+		}
+	}
+	return strings.TrimSuffix(string(out), " ")
+}
+
+// prefixLength is how many bytes of a line its journal or runtime put there.
+func prefixLength(line []byte) int {
+	if len(line) > 300 {
+		line = line[:300]
+	}
+	if at := prefixes.FindIndex(line); at != nil {
+		return at[1]
+	}
+	return 0
+}

@@ -1,0 +1,457 @@
+package fixes
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+)
+
+// The search for symptoms streams: a window of the text is in memory, never the text. Each line goes
+// through the automaton once; where it hits a symptom's literal, the symptom's expression is tried on
+// that line and, where the line looks wrapped, on what it was before that.
+const (
+	windowSize = 512 << 10 // what is seen around a line at most
+	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
+	lineMax    = 16 << 10  // longer lines are taken in pieces
+)
+
+// A sign is a symptom that was found.
+type sign struct {
+	entry, symptom int
+	weight         int
+	evidence       Evidence
+	order          int // lines before it, over all texts
+}
+
+// symptomIndex is the table of symptoms, made for searching.
+type symptomIndex struct {
+	entries  []Entry
+	symptoms []symptomRef
+	literals *automaton
+	of       [][]int32 // symptoms by literal
+}
+
+type symptomRef struct {
+	entry, symptom int
+	*Symptom
+}
+
+var symptoms = sync.OnceValue(func() *symptomIndex { return newSymptomIndex(Knowledge().Entries) })
+
+func newSymptomIndex(entries []Entry) *symptomIndex {
+	x := &symptomIndex{entries: entries}
+	at := map[string]int{}
+	var literals []string
+	for e := range entries {
+		for s := range entries[e].Symptoms {
+			ref := int32(len(x.symptoms))
+			x.symptoms = append(x.symptoms, symptomRef{e, s, &entries[e].Symptoms[s]})
+			for _, l := range entries[e].Symptoms[s].Literals {
+				i, known := at[l]
+				if !known {
+					i = len(literals)
+					at[l] = i
+					literals = append(literals, l)
+					x.of = append(x.of, nil)
+				}
+				x.of[i] = append(x.of[i], ref)
+			}
+		}
+	}
+	x.literals = newAutomaton(literals)
+	return x
+}
+
+// compiled keeps expressions: only those that a text needs are ever compiled.
+var compiled sync.Map
+
+func expression(source, flags string) *regexp.Regexp {
+	key := flags + source
+	if re, ok := compiled.Load(key); ok {
+		return re.(*regexp.Regexp)
+	}
+	re := regexp.MustCompile("(?" + flags + ")" + dialect(source))
+	compiled.Store(key, re)
+	return re
+}
+
+var dialectReplacer = strings.NewReplacer(`"`, "", "'", "", "`", "", " +", `\s+`, " ", `\s*`)
+
+// dialect turns an expression of the table into RE2: see Symptom.
+func dialect(source string) string { return dialectReplacer.Replace(source) }
+
+// scanner looks for symptoms in one or several texts.
+type scanner struct {
+	index *symptomIndex
+	signs []sign
+	found []bool  // symptoms that need no further look
+	tried []tries // by symptom
+	lines int     // of the texts so far
+}
+
+// tries of a symptom whose context did not fit: in a text that goes on and on it is tried ever less often.
+type tries struct{ failed, skip int }
+
+func newScanner(x *symptomIndex) *scanner {
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms))}
+}
+
+type textLine struct {
+	start, end int // in the window
+	number     int
+	cut        bool // the next one is the same line
+	width      int  // in characters, 0: not measured
+}
+
+type hit struct {
+	line    int
+	symptom int32
+}
+
+// window is the part of a text in memory.
+type window struct {
+	*scanner
+	source  string
+	buf     []byte
+	lines   []textLine
+	hits    []hit
+	begun   int // start in buf of the line that is not complete
+	number  int // its number
+	search  *literalSearch
+	context map[string]bool // expressions tried on this window
+	text    [2]string       // the window for those: as lines, and with wraps undone
+	texted  bool
+}
+
+// scan reads a text to its end.
+func (s *scanner) scan(source string, r io.Reader) error {
+	r, err := plain(r)
+	if err != nil {
+		return err
+	}
+	w := &window{scanner: s, source: source, number: 1, search: s.index.literals.search()}
+	w.buf = make([]byte, 0, 64<<10)
+	defer func() { s.lines += w.number }()
+	for {
+		if len(w.buf) == cap(w.buf) {
+			if cap(w.buf) < windowSize {
+				w.buf = slices.Grow(w.buf, cap(w.buf))
+			} else {
+				w.look(len(w.buf) - contextLen)
+				w.forget()
+			}
+		}
+		n, err := r.Read(w.buf[len(w.buf):cap(w.buf)])
+		w.buf = w.buf[:len(w.buf)+n]
+		w.split(err != nil)
+		if err != nil {
+			w.look(len(w.buf) + 1)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// split takes the new complete lines through the automaton.
+func (w *window) split(last bool) {
+	for w.begun < len(w.buf) {
+		rest := w.buf[w.begun:]
+		n := bytes.IndexByte(rest[:min(len(rest), lineMax)], '\n')
+		switch {
+		case n >= 0:
+			w.line(w.begun, w.begun+n, false)
+			w.begun += n + 1
+			w.number++
+		case len(rest) >= lineMax:
+			w.line(w.begun, w.begun+lineMax, true)
+			w.begun += lineMax
+		case last:
+			w.line(w.begun, len(w.buf), false)
+			w.begun = len(w.buf)
+		default:
+			return
+		}
+	}
+}
+
+func (w *window) line(start, end int, cut bool) {
+	at := len(w.lines)
+	text := w.buf[start:end]
+	if w.search.within() && (at == 0 || !w.lines[at-1].cut) {
+		text = text[prefixLength(text):]
+	}
+	w.lines = append(w.lines, textLine{start: start, end: end, number: w.number, cut: cut})
+	w.search.feed(unescape(text), func(literals []int32) {
+		for _, l := range literals {
+			for _, s := range w.index.of[l] {
+				if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
+					continue
+				}
+				w.hits = append(w.hits, hit{at, s})
+			}
+		}
+	})
+}
+
+// look tries the expressions of the symptoms hit in lines that end before limit.
+func (w *window) look(limit int) {
+	w.context, w.texted = map[string]bool{}, false
+	done := 0
+	for _, h := range w.hits {
+		if w.lines[h.line].end >= limit {
+			break
+		}
+		done++
+		if !w.found[h.symptom] {
+			w.try(h)
+		}
+	}
+	w.hits = w.hits[done:]
+}
+
+// forget drops what lies so far back that nothing needs it.
+func (w *window) forget() {
+	keep := len(w.buf) - 2*contextLen
+	first, _ := slices.BinarySearchFunc(w.lines, keep, func(l textLine, at int) int { return l.start - at })
+	if len(w.hits) > 0 {
+		first = min(first, max(0, w.hits[0].line-wrapMax))
+	}
+	drop := w.begun
+	if first < len(w.lines) {
+		drop = w.lines[first].start
+	}
+	w.buf = append(w.buf[:0], w.buf[drop:]...)
+	w.lines = append(w.lines[:0], w.lines[first:]...)
+	for i := range w.lines {
+		w.lines[i].start -= drop
+		w.lines[i].end -= drop
+	}
+	hits := make([]hit, 0, len(w.hits))
+	for _, h := range w.hits {
+		hits = append(hits, hit{h.line - first, h.symptom})
+	}
+	w.hits = hits
+	w.begun -= drop
+}
+
+func (w *window) try(h hit) {
+	ref := w.index.symptoms[h.symptom]
+	match := expression(ref.Match, "i")
+	first, last, text := h.line, h.line, ""
+	switch {
+	case ref.Lines > 0:
+		first, last = max(0, h.line-ref.Lines), min(len(w.lines)-1, h.line+ref.Lines)
+		if text = w.join(first, last, " "); !match.MatchString(text) {
+			return
+		}
+		first, last = h.line, h.line
+	default:
+		if text = canon(w.bytes(h.line)); match.MatchString(text) {
+			break
+		}
+		if first, last = w.wrapped(h.line); first == last {
+			return
+		}
+		if text = w.join(first, last, ""); match.MatchString(text) {
+			break
+		}
+		if text = w.join(first, last, " "); !match.MatchString(text) {
+			return
+		}
+	}
+	if ref.Unless != "" && expression(ref.Unless, "i").MatchString(text) {
+		return
+	}
+	if len(ref.With)+len(ref.Absent) > 0 {
+		t := &w.tried[h.symptom]
+		if t.skip > 0 {
+			t.skip--
+			return
+		}
+		if !w.fits(ref.Symptom) {
+			t.failed++
+			t.skip = 1<<min(max(t.failed-6, 0), 30) - 1
+			return
+		}
+	}
+	w.found[h.symptom] = true
+	w.signs = append(w.signs, sign{
+		entry: ref.entry, symptom: ref.symptom, weight: ref.Weight, order: w.scanner.lines + w.lines[h.line].number,
+		evidence: Evidence{Source: w.source, Line: w.lines[first].number, Text: w.excerpt(first, last, match)},
+	})
+}
+
+func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lines[line].end] }
+
+func (w *window) join(first, last int, between string) string {
+	var b strings.Builder
+	for i := first; i <= last; i++ {
+		line := w.bytes(i)
+		if i > first && !w.lines[i-1].cut {
+			b.WriteString(between)
+			line = line[prefixLength(line):]
+		}
+		b.WriteString(canon(line))
+	}
+	return b.String()
+}
+
+// wrapMax is how many lines before and after a line may be the same message, wrapped.
+const wrapMax = 6
+
+// wrapped is the range of lines around line that may be one line which somebody's terminal, editor or
+// mail program wrapped.
+func (w *window) wrapped(line int) (first, last int) {
+	first, last = line, line
+	for first > max(0, line-wrapMax) && w.continues(first-1) {
+		first--
+	}
+	for last < min(len(w.lines)-1, line+wrapMax) && w.continues(last) {
+		last++
+	}
+	return first, last
+}
+
+// continues tells if the line after the given one may be its continuation: the next line's first word
+// would not have fitted.
+func (w *window) continues(line int) bool {
+	if w.lines[line].cut {
+		return true
+	}
+	if line+1 >= len(w.lines) {
+		return false
+	}
+	width, next := w.width(line), w.width(line+1)
+	if width < 40 || width > 260 || next == 0 {
+		return false
+	}
+	after := w.bytes(line + 1)
+	if p := prefixLength(after); p > 0 {
+		if prefixLength(w.bytes(line)) == 0 {
+			return false
+		}
+		after = after[p:]
+	}
+	limit := width
+	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
+		if n := w.width(i); n <= 260 {
+			limit = max(limit, n)
+		}
+	}
+	word := bytes.TrimLeft(after, " \t")
+	if end := bytes.IndexAny(word, " \t\r"); end >= 0 {
+		word = word[:end]
+	}
+	return width+1+utf8.RuneCount(word) >= limit
+}
+
+func (w *window) width(line int) int {
+	l := &w.lines[line]
+	if l.width == 0 {
+		l.width = utf8.RuneCount(bytes.TrimRight(unescape(w.bytes(line)), " \r"))
+	}
+	return l.width
+}
+
+// fits tells if a symptom's demands on the whole text hold, as far as the window shows it.
+func (w *window) fits(s *Symptom) bool {
+	for _, source := range s.Absent {
+		if w.somewhere(source) {
+			return false
+		}
+	}
+	for _, source := range s.With {
+		if !w.somewhere(source) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *window) somewhere(source string) bool {
+	if known, tried := w.context[source]; tried {
+		return known
+	}
+	if !w.texted {
+		w.text, w.texted = w.wholeText(), true
+	}
+	re := expression(source, "im")
+	is := re.MatchString(w.text[0]) || w.text[1] != "" && re.MatchString(w.text[1])
+	w.context[source] = is
+	return is
+}
+
+// wholeText is the window as expressions on the whole text see it: once line by line, once with wraps
+// undone, where there are any.
+func (w *window) wholeText() [2]string {
+	var plain, joined strings.Builder
+	wraps := false
+	for i := range w.lines {
+		line := w.bytes(i)
+		text := canon(line)
+		plain.WriteString(text)
+		plain.WriteByte('\n')
+		joined.WriteString(text)
+		if w.continues(i) {
+			wraps = true
+			joined.WriteByte(' ')
+		} else {
+			joined.WriteByte('\n')
+		}
+	}
+	if !wraps {
+		return [2]string{plain.String()}
+	}
+	return [2]string{plain.String(), joined.String()}
+}
+
+// excerptMax is how much of a line is shown as evidence, in characters.
+const excerptMax = 400
+
+// excerpt is the very text that was matched; of a long line, the part around the match.
+func (w *window) excerpt(first, last int, match *regexp.Regexp) string {
+	var parts []string
+	for i := first; i <= last; i++ {
+		text := strings.ToValidUTF8(string(escapes.ReplaceAllFunc(w.bytes(i), func(m []byte) []byte {
+			if m[0] == '&' || bytes.HasPrefix(m, []byte(`\u00`)) {
+				return m
+			}
+			return nil
+		})), "\ufffd")
+		text = strings.TrimSpace(strings.Map(func(r rune) rune {
+			if r == 0 || r == '\r' {
+				return -1
+			}
+			return r
+		}, text))
+		parts = append(parts, text)
+	}
+	text := strings.Join(parts, "\n")
+	if utf8.RuneCountInString(text) <= excerptMax {
+		return text
+	}
+	runes := []rune(text)
+	from := 0
+	if at := match.FindStringIndex(text); at != nil {
+		from = max(0, utf8.RuneCountInString(text[:at[0]])-excerptMax/4)
+	} else if at := match.FindStringIndex(canon([]byte(text))); at != nil {
+		from = max(0, utf8.RuneCountInString(canon([]byte(text))[:at[0]])-excerptMax/4)
+	}
+	to := min(len(runes), from+excerptMax)
+	from = max(0, to-excerptMax)
+	out := string(runes[from:to])
+	if from > 0 {
+		out = "…" + out
+	}
+	if to < len(runes) {
+		out += "…"
+	}
+	return out
+}

@@ -1,0 +1,40 @@
+// Code generated from knowledge/none.yaml by go generate; DO NOT EDIT.
+
+package fixes
+
+func init() { playbookTables["none"] = tableNone }
+
+var tableNone = []Entry{
+	{ID: "not-gpu-related", Title: "The GPU plays no part in this", Severity: "info",
+		Cause: "Nothing in this text is about a GPU.",
+		Steps: []Advice{
+			{Text: "Look at the first error in the text itself"},
+		},
+		Docs: "https://docs.docker.com/engine/containers/run/"},
+	{ID: "healthy", Title: "This looks bad and is harmless", Severity: "info",
+		Cause: "The messages look alarming, but they are of no consequence; the GPU works.",
+		Symptoms: []Symptom{
+			{Match: "successful NUMA node read from SysFS had negative value|could not open file to read NUMA node|kernel may have been built without NUMA support", Weight: 10, Literals: []string{"couldnotopenfiletoreadnumanode", "kernelmayhavebeenbuiltwithoutnumasupport", "successfulnumanodereadfromsysfshadnegativevalue"}},
+			{Match: "TF-TRT Warning: Could not find TensorRT", Weight: 10, Literals: []string{"tf-trtwarning:couldnotfindtensorrt"}},
+			{Match: "Could not load dynamic library libnvinfer", Weight: 10, Literals: []string{"couldnotloaddynamiclibrarylibnvinfer"}},
+			{Match: "Unable to register cu(DNN|BLAS|FFT) factory|Attempting to register factory for plugin cu(DNN|BLAS|FFT)", Weight: 10, Literals: []string{"attemptingtoregisterfactoryforplugincublas", "attemptingtoregisterfactoryforplugincudnn", "attemptingtoregisterfactoryforplugincufft", "unabletoregistercublasfactory", "unabletoregistercudnnfactory", "unabletoregistercufftfactory"}},
+			{Match: "No running processes found", Weight: 10, Literals: []string{"norunningprocessesfound"}},
+			{Match: "dxgk?\\w*: .{0,80}(ioctl|Ioctl).{0,40}-(22|2)\\b", Weight: 10, Literals: []string{"ioctl"}},
+			{Match: "libcuda\\.so\\.1 is not a symbolic link", Weight: 10, Literals: []string{"libcuda.so.1isnotasymboliclink"}},
+			{Match: "NV_WARN_NOTHING_TO_DO", Weight: 10, Literals: []string{"nv_warn_nothing_to_do"}},
+			{Match: "Receive command failed, assuming client exit", Weight: 10, Literals: []string{"receivecommandfailed,assumingclientexit"}},
+			{Match: "(loading out-of-tree module taints kernel|module license NVIDIA taints kernel|module verification failed: signature and/or required key missing)", With: []string{"nvidia"}, Weight: 10, Literals: []string{"licensenvidiataintskernel", "loadingout-of-treemoduletaintskernel", "verificationfailed:signatureand/orrequiredkeymissing"}},
+			{Match: "SW Power Cap\\W{1,60}Active", Unless: "Not Active", Weight: 10, Literals: []string{"swpowercap"}},
+			{Match: "Gen(eration)?\\W{1,40}(Current|1\\b).{0,80}|LnkSta:.{0,60}Speed 2\\.5GT/s", With: []string{"idle", "PCIe|PCI-?Express|LnkSta", "gpu|nvidia"}, Weight: 10, Literals: []string{"gen", "generation", "speed2.5gt/s"}},
+			{Match: "(avc: ?denied|apparmor=DENIED).{0,300}", Unless: "nvidia|libcuda", With: []string{"nvidia|cuda|gpu"}, Weight: 8, Literals: []string{"apparmor=denied", "avc:denied"}},
+			{Match: "CUDA Version:? ?\\d+\\.\\d+.{0,160}(newer|higher|above|differs?|greater|later|different|not the same|mismatch) .{0,60}(image|container|toolkit|nvcc)?", With: []string{"works?|fine|ok\\b|runs?|harmless|normal|expected|worr"}, Weight: 8, Literals: []string{"cudaversion", "cudaversion:"}},
+			{Match: "SHMEM allocation limit is set to the default of 64MB", Weight: 6, Literals: []string{"shmemallocationlimitissettothedefaultof64mb"}},
+			{Match: "Because the driver is older than the (PTX compiler|ptxas) version", Weight: 10, Literals: []string{"becausethedriverisolderthantheptxasversion", "becausethedriverisolderthantheptxcompilerversion"}},
+			{Match: "Persistence mode is (currently )?(disabled|off)|persistence mode.{0,30}deprecated|persistence mode is disabled on device", Weight: 8, Literals: []string{"persistence"}},
+			{Match: "Failed to (open|create) .{0,20}/dev/nvidia-caps.{0,60}(ignored|ignoring)|nvidia-caps.{0,40}not found, ignoring", Weight: 6, Literals: []string{"/dev/nvidia-caps", "notfound,ignoring"}},
+		},
+		Steps: []Advice{
+			{Text: "Nothing to do"},
+		},
+		Docs: "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/troubleshooting.html"},
+}

@@ -1,0 +1,125 @@
+// Code generated from knowledge/platform.yaml by go generate; DO NOT EDIT.
+
+package fixes
+
+func init() { playbookTables["platform"] = tablePlatform }
+
+var tablePlatform = []Entry{
+	{ID: "wsl2-driver-missing", Title: "WSL2 has no GPU from Windows", Severity: "error",
+		Cause:    "Windows gives this WSL2 no GPU, because its NVIDIA driver or WSL itself is missing, too old or blocked.",
+		Explains: []ID{"driver-not-installed", "driver-module-not-loaded", "gpu-not-requested", "toolkit-not-installed", "wsl2-libs-missing", "no-nvidia-gpu", "cdi-generation-failed", "driver-library-version-mismatch"},
+		Symptoms: []Symptom{
+			{Match: "WSL environment detected but no adapters were found", Weight: 84, Literals: []string{"wslenvironmentdetectedbutnoadapterswerefound"}},
+			{Match: "/dev/dxg\\W{0,4} ?(no such file|does not exist|not found|is missing|missing|absent|isn.?t there)|(no|missing|without|cannot access|cannot stat|there is no) .{0,3}/dev/dxg", Weight: 78, Literals: []string{"/dev/dxg"}},
+			{Match: "no adapters were found", With: []string{"WSL|dxcore|nvidia"}, Weight: 72, Literals: []string{"noadapterswerefound"}},
+			{Match: "GPU access blocked by the operating system", Weight: 62, Literals: []string{"gpuaccessblockedbytheoperatingsystem"}},
+			{Match: "dxg(core)?.{0,40}(failed|error|not (found|loaded))", Unless: "ioctl|-22|-2\\b|dxgk", Weight: 50, Literals: []string{"error", "failed", "notfound", "notloaded"}},
+			{Match: "(WSL ?1\\b|wsl --set-version|VERSION +1\\b)", With: []string{"nvidia|cuda|gpu", "WSL"}, Absent: []string{"VERSION +2\\b"}, Weight: 44, Literals: []string{"version1", "wsl--set-version", "wsl1"}},
+			{Match: "could not select device driver|couldn.?t communicate with the NVIDIA driver|load library failed: libnvidia-ml|Driver Not Loaded", With: []string{"WSL", "(windows|host)[^\\n]{0,60}driver[^\\n]{0,60}(old|missing|not installed|never installed|outdated|before|update|too old)|(no|without|missing|old|outdated) (nvidia )?(windows|host) (nvidia )?driver|install(ing|ed)? (the |a )?(latest |newer |new |current )?(nvidia )?(windows|game ready|studio)[^\\n]{0,20}driver"}, Weight: 64, Literals: []string{"drivernotloaded", "loadlibraryfailed:libnvidia-ml", "notselectdevicedriver", "tcommunicatewiththenvidiadriver"}},
+		},
+		Steps: []Advice{
+			{Text: "Install NVIDIA's current driver in Windows, not in WSL", Platform: "windows"},
+			{Text: "Update WSL and start it anew, in PowerShell", Command: "wsl --update; wsl --shutdown", Platform: "windows"},
+			{Text: "See that the GPU is there, inside WSL", Command: "ls -l /dev/dxg && /usr/lib/wsl/lib/nvidia-smi", Platform: "wsl2"},
+		},
+		Docs: "https://docs.nvidia.com/cuda/wsl-user-guide/index.html"},
+	{ID: "wsl2-libs-missing", Title: "WSL2 lacks the Windows driver's libraries", Severity: "error",
+		Cause:    "The GPU is there, but the driver's libraries that Windows mounts below /usr/lib/wsl are missing or cannot be found in this WSL2.",
+		Explains: []ID{"driver-not-installed", "gpu-not-requested", "driver-capabilities-missing", "cuda-library-missing", "library-mount-in-image"},
+		Symptoms: []Symptom{
+			{Match: "libdxcore\\.so\\W{0,4} ?(cannot open|no such file|not found|is missing|missing)|(cannot|could not|failed to|unable to|missing).{0,40}libdxcore", Weight: 78, Literals: []string{"libdxcore", "libdxcore.so"}},
+			{Match: "/usr/lib/wsl/(lib|drivers)\\S*\\W{0,4} ?.{0,30}(no such file|not found|does not exist|is missing|missing|is empty|empty|not mounted|isn.?t)", Unless: "not a symbolic link", Weight: 72, Literals: []string{"/usr/lib/wsl/drivers", "/usr/lib/wsl/lib"}},
+			{Match: "(no such file or directory|missing|cannot access|empty|without|no).{0,40}/usr/lib/wsl/(lib|drivers)", Weight: 66, Literals: []string{"/usr/lib/wsl/drivers", "/usr/lib/wsl/lib"}},
+			{Match: "libdxcore", With: []string{"fail|cannot|not found|missing|no such"}, Weight: 62, Literals: []string{"libdxcore"}},
+			{Match: "load library failed: libnvidia-ml\\.so|libcuda\\.so\\.1: cannot open shared object|libnvidia-ml\\.so\\.1: cannot open", With: []string{"WSL|microsoft-standard|/mnt/c/", "(inside|in) wsl|wsl (distro|instance)|/usr/lib/wsl|wsl2?[^\\n]{0,80}(lib|ld\\.so|LD_LIBRARY)"}, Absent: []string{"/dev/dxg\\W{0,4} ?(no such|does not|not found|missing)", "Docker Desktop", "without --gpus|no --gpus|forgot"}, Weight: 58, Literals: []string{"cuda.so.1:cannotopensharedobject", "nvidia-ml.so.1:cannotopen", "oadlibraryfailed:libnvidia-ml.so"}},
+		},
+		Steps: []Advice{
+			{Text: "See what Windows mounts", Command: "ls -l /usr/lib/wsl/lib /usr/lib/wsl/drivers", Platform: "wsl2"},
+			{Text: "Update WSL and start it anew, in PowerShell", Command: "wsl --update; wsl --shutdown", Platform: "windows"},
+			{Text: "Where the folder is there, make the loader know it", Command: "echo /usr/lib/wsl/lib | sudo tee /etc/ld.so.conf.d/ld.wsl.conf && sudo ldconfig", Platform: "wsl2"},
+		},
+		Docs: "https://docs.nvidia.com/cuda/wsl-user-guide/index.html"},
+	{ID: "wsl2-linux-driver-inside", Title: "A Linux driver is installed inside WSL2", Severity: "error",
+		Cause:    "A Linux NVIDIA driver was installed inside WSL2, and its libraries hide those that Windows provides.",
+		Explains: []ID{"driver-library-version-mismatch", "driver-module-not-loaded", "wsl2-driver-missing", "wsl2-libs-missing", "gpu-not-requested", "driver-not-installed", "driver-dkms-not-built", "gpu-init-failed", "library-mount-in-image"},
+		Symptoms: []Symptom{
+			{Match: "(/usr/lib/x86_64-linux-gnu/|/lib/x86_64-linux-gnu/|/usr/lib64/)lib(cuda|nvidia-ml)\\.so\\.\\d{3}\\.\\d+", Unless: "overlay2|merged", With: []string{"WSL|/usr/lib/wsl|microsoft-standard"}, Weight: 70, Literals: []string{"/lib/x86_64-linux-gnu/libcuda.so.", "/lib/x86_64-linux-gnu/libnvidia-ml.so.", "/usr/lib/x86_64-linux-gnu/libcuda.so.", "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.", "/usr/lib64/libcuda.so.", "/usr/lib64/libnvidia-ml.so."}},
+			{Match: "(apt(-get)? install|dnf install|installed|install) .{0,60}(nvidia-driver-\\d+|nvidia-driver|nvidia-utils|cuda-drivers|nvidia-headless|Linux (nvidia |GPU )?driver|nvidia[- ]linux|NVIDIA-Linux-x86_64|nvidia-dkms|libnvidia-compute)", With: []string{"\\bWSL2?\\b|microsoft-standard"}, Weight: 68, Literals: []string{"apt-getinstall", "aptinstall", "dnfinstall", "install", "installed"}},
+			{Match: "(Linux|Ubuntu|native|\\.run) (NVIDIA |GPU |display )?driver.{0,60}(in|inside|within|into) (the )?WSL|NVIDIA-Linux-x86_64", With: []string{"WSL"}, Weight: 68, Literals: []string{".rundisplaydriver", ".rundriver", ".rungpudriver", ".runnvidiadriver", "linuxdisplaydriver", "linuxdriver", "linuxgpudriver", "linuxnvidiadriver", "nativedisplaydriver", "nativedriver", "nativegpudriver", "nativenvidiadriver", "nvidia-linux-x86_64", "ubuntudisplaydriver", "ubuntudriver", "ubuntugpudriver", "ubuntunvidiadriver"}},
+			{Match: "nvidia-(driver|utils|dkms|compute-utils|kernel-source|headless)-\\d+", With: []string{"\\bWSL2?\\b|microsoft-standard", "couldn.?t communicate|mismatch|not found in directory|GPU access blocked|NVML|modprobe|dpkg"}, Weight: 62, Literals: []string{"nvidia-compute-utils-", "nvidia-dkms-", "nvidia-driver-", "nvidia-headless-", "nvidia-kernel-source-", "nvidia-utils-"}},
+			{Match: "modprobe: FATAL: Module nvidia not found in directory /lib/modules/\\S*microsoft", Weight: 80, Literals: []string{"modprobe:fatal:modulenvidianotfoundindirectory/lib/modules/"}},
+		},
+		Steps: []Advice{
+			{Text: "Remove the Linux driver from WSL; the toolkit stays", Command: "sudo apt-get purge 'nvidia-driver-*' 'nvidia-dkms-*' 'nvidia-utils-*' 'libnvidia-compute-*' cuda-drivers && sudo apt-get autoremove", Platform: "wsl2"},
+			{Text: "Start WSL anew, in PowerShell", Command: "wsl --shutdown", Platform: "windows"},
+		},
+		Docs: "https://docs.nvidia.com/cuda/wsl-user-guide/index.html"},
+	{ID: "docker-desktop-own-config", Title: "Docker Desktop does not read this daemon.json", Severity: "error",
+		Cause:    "The runtime was registered in the distribution's /etc/docker/daemon.json, but Docker Desktop's engine reads Docker Desktop's own settings.",
+		Explains: []ID{"runtime-not-registered", "toolkit-not-installed", "docker-not-restarted", "cdi-not-enabled"},
+		Symptoms: []Symptom{
+			{Match: "/etc/docker/daemon\\.json|nvidia-ctk runtime configure", With: []string{"Docker Desktop|docker-desktop", "unknown or invalid runtime|Unknown runtime|not (listed|shown|there|in|appear|show)|no effect|could not select device driver|does(n.?t| not) (read|know|appear|show|use|see|pick)|ignor|Runtimes:"}, Absent: []string{"desktop-linux", "docker-desktop on linux|Docker Desktop (for|on) Linux"}, Weight: 74, Literals: []string{"/etc/docker/daemon.json", "nvidia-ctkruntimeconfigure"}},
+			{Match: "systemctl (restart|reload) docker.{0,120}(Unit docker\\.service not found|not been booted with systemd)|Unit docker\\.service not found", With: []string{"Docker Desktop|WSL", "nvidia"}, Weight: 64, Literals: []string{"systemctlreloaddocker", "systemctlrestartdocker", "unitdocker.servicenotfound"}},
+		},
+		Steps: []Advice{
+			{Text: "Put the runtime into Docker Desktop's own configuration (Settings, Docker Engine), and apply it", Command: "\"runtimes\": {\"nvidia\": {\"path\": \"nvidia-container-runtime\", \"args\": []}}", Platform: "docker-desktop"},
+			{Text: "Or ask by --gpus, which Docker Desktop serves without it", Command: "docker run --rm --gpus all nvidia/cuda:12.8.1-base-ubuntu24.04 nvidia-smi", Platform: "docker-desktop"},
+		},
+		Docs: "https://docs.docker.com/desktop/features/gpu/"},
+	{ID: "docker-desktop-linux-vm", Title: "Docker Desktop on Linux runs a VM without the GPU", Severity: "error",
+		Cause:    "Docker Desktop on Linux runs containers in a virtual machine, to which the GPU is not passed.",
+		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "gpu-not-requested", "docker-desktop-own-config", "docker-not-restarted", "no-nvidia-gpu", "cdi-spec-missing", "driver-module-not-loaded", "wsl2-libs-missing"},
+		Symptoms: []Symptom{
+			{Match: "desktop-linux", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|no known GPU vendor|NVML|nvidia-smi|CUDA|--gpus|CDI devices|gpu"}, Absent: []string{"Windows|WSL|macOS|MacBook|darwin|Apple"}, Weight: 76, Literals: []string{"desktop-linux"}},
+			{Match: "\\.docker/desktop/docker\\.sock", With: []string{"could not select device driver|nvidia|gpu"}, Absent: []string{"/Users/|darwin|macOS", "permission denied while|Is the docker daemon running|Cannot connect"}, Weight: 76, Literals: []string{".docker/desktop/docker.sock"}},
+			{Match: "Docker Desktop (\\S+ ){0,3}(for|on|under|in) (\\S+ )?(Linux|Ubuntu|Debian|Fedora|Arch|Mint|Pop)", With: []string{"could not select device driver|nvidia|gpu|cuda"}, Absent: []string{"WSL"}, Weight: 74, Literals: []string{"dockerdesktop"}},
+			{Match: "Docker Desktop|docker-desktop", With: []string{"Ubuntu|Debian|Fedora|Arch|Mint|Pop!_OS|openSUSE", "could not select device driver|libnvidia-ml|unknown or invalid runtime|no known GPU vendor|no GPU"}, Absent: []string{"Windows|WSL|macOS|MacBook|darwin|Apple|Mac\\b|docker-desktop-data"}, Weight: 62, Literals: []string{"docker-desktop", "dockerdesktop"}},
+			{Match: "Operating System: Docker Desktop", With: []string{"nvidia|gpu|could not select"}, Absent: []string{"microsoft|WSL|Windows|darwin|macOS"}, Weight: 70, Literals: []string{"operatingsystem:dockerdesktop"}},
+		},
+		Steps: []Advice{
+			{Text: "Use the engine of the machine itself", Command: "docker context use default"},
+			{Text: "Where there is none, install Docker Engine and the toolkit", Command: "sudo apt-get install docker-ce docker-ce-cli containerd.io nvidia-container-toolkit", Platform: "debian"},
+		},
+		Docs: "https://docs.docker.com/desktop/setup/install/linux/"},
+	{ID: "macos-unsupported", Title: "NVIDIA GPUs cannot be used on macOS", Severity: "error",
+		Cause:    "On macOS no NVIDIA GPU can be passed to containers; they run in a Linux VM on the CPU.",
+		Explains: []ID{"toolkit-not-installed", "runtime-not-registered", "gpu-not-requested", "docker-desktop-linux-vm", "no-nvidia-gpu", "docker-desktop-own-config", "arch-mismatch", "driver-not-installed", "runtime-required-on-cpu-host", "cdi-spec-missing", "image-tag-removed", "framework-cpu-only-build"},
+		Symptoms: []Symptom{
+			{Match: "could not select device driver|no known GPU vendor|unknown or invalid runtime|Unknown runtime|nvidia-container-cli|unresolvable CDI|nvidia-smi|no CUDA-capable|Found no NVIDIA|NVIDIA Driver was not detected|libcuda\\.so|not compiled with CUDA|--gpus", With: []string{"macOS|Mac ?OS|OS X|MacBook|Mac ?(mini|Studio|Pro)|iMac|\\bon (my |a |an |the )?(M\\d )?Macs?\\b|Apple Silicon|Apple M\\d|\\bM[1-5] (Mac|Pro|Max|Ultra|chip)|darwin|/Users/|brew install|Docker Desktop for Mac|Ventura|Sonoma|Sequoia"}, Absent: []string{"ssh (to|into)|remote (host|server|engine)"}, Weight: 76, Literals: []string{"--gpus", "couldnotselectdevicedriver", "foundnonvidia", "libcuda.so", "nocuda-capable", "noknowngpuvendor", "notcompiledwithcuda", "nvidia-container-cli", "nvidia-smi", "nvidiadriverwasnotdetected", "unknownorinvalidruntime", "unknownruntime", "unresolvablecdi"}},
+		},
+		Steps: []Advice{
+			{Text: "Use an engine on a Linux machine with a GPU", Command: "docker context create gpu --docker host=ssh://USER@HOST && docker context use gpu"},
+			{Text: "Or run this project on the CPU", Command: "docker gpu disable"},
+		},
+		Docs: "https://docs.docker.com/desktop/features/gpu/"},
+	{ID: "arch-mismatch", Title: "The image is for another processor architecture", Severity: "error",
+		Cause:    "The image or the program in it was built for another processor architecture than this machine has.",
+		Explains: []ID{"image-tag-removed"},
+		Symptoms: []Symptom{
+			{Match: "exec format error", Unless: "could not insert", Weight: 66, Literals: []string{"execformaterror"}},
+			{Match: "no matching manifest for \\S+", Weight: 64, Literals: []string{"nomatchingmanifestfor"}},
+			{Match: "requested image.?s platform \\(.{3,30}\\) does not match", Weight: 60, Literals: []string{"requestedimage"}},
+			{Match: "does not (match|support|provide) (the specified|the requested|this) platform|no match for platform in manifest|image with reference .{0,100}does not provide (the specified )?platform|was found but (does|did) not match the specified platform", Weight: 60, Literals: []string{"doesnotmatchtherequestedplatform", "doesnotmatchthespecifiedplatform", "doesnotmatchthisplatform", "doesnotprovidetherequestedplatform", "doesnotprovidethespecifiedplatform", "doesnotprovidethisplatform", "doesnotsupporttherequestedplatform", "doesnotsupportthespecifiedplatform", "doesnotsupportthisplatform", "imagewithreference", "nomatchforplatforminmanifest", "wasfoundbutdidnotmatchthespecifiedplatform", "wasfoundbutdoesnotmatchthespecifiedplatform"}},
+			{Match: "cannot execute binary file", Weight: 46, Literals: []string{"cannotexecutebinaryfile"}},
+			{Match: "qemu-\\w+(-static)?: .{0,60}(could not open|uncaught target signal|fault)|rosetta error", Weight: 50, Literals: []string{"qemu-", "rosettaerror"}},
+			{Match: "(aarch64|arm64|x86_64|amd64).{0,60}(wrong|different|other|mismatch\\w*|incompatible) (architecture|platform|ELF)|wrong ELF class|(cannot open shared object file|invalid ELF header).{0,40}(architecture|ELF)", Weight: 48, Literals: []string{"aarch64", "amd64", "arm64", "cannotopensharedobjectfile", "invalidelfheader", "wrongelfclass", "x86_64"}},
+		},
+		Steps: []Advice{
+			{Text: "See the image's architecture and the engine's", Command: "docker image inspect --format '{{.Architecture}}' IMAGE; docker version --format '{{.Server.Arch}}'"},
+			{Text: "Build or pull the image for the engine's architecture", Command: "docker buildx build --platform linux/arm64 ."},
+		},
+		Docs: "https://docs.docker.com/build/building/multi-platform/"},
+	{ID: "virtualization-passthrough", Title: "The virtual machine or LXC container was not given the GPU", Severity: "error",
+		Cause:    "The engine runs in a virtual machine or LXC container to which its host does not pass the GPU.",
+		Explains: []ID{"no-nvidia-gpu", "driver-not-installed", "driver-module-not-loaded", "toolkit-not-installed", "gpu-not-requested", "gpu-init-failed", "device-node-missing", "cdi-generation-failed", "other-driver-bound", "nouveau-loaded", "runtime-required-on-cpu-host"},
+		Symptoms: []Symptom{
+			{Match: "VirtualBox|VMware|Proxmox|ESXi|Hyper-V|\\bKVM\\b|QEMU|libvirt|virt-manager|\\bguest\\b|\\b(a|an|the|my|this|our|in|inside|of|linux|ubuntu|debian|guest|cloud|each|GCP|Azure) VM\\b|virtual machine|XCP-ng|Xen\\b", With: []string{"(no|without|not|isn.?t|doesn.?t|don.?t|never|nothing|only|empty|missing)[^\\n]{0,60}(nvidia|10de|gpu|passed|passthrough|pass-through|lspci)|No NVIDIA (graphics adapter|GPU) found|lspci[^\\n]{0,40}(nothing|empty|no )|VGA compatible controller[^\\n]{0,60}(VMware|VirtualBox|InnoTek|Cirrus|QXL|Red Hat|virtio|bochs|Hyper-V|Microsoft)", "nvidia|cuda"}, Absent: []string{"RmInitAdapter", "Docker Desktop", "WSL", "Kernel driver in use: (vfio|nouveau)", "NVIDIA-SMI \\d+\\.\\d+", "Xid", "vGPU|license"}, Weight: 62, Literals: []string{"anvm", "avm", "azurevm", "cloudvm", "debianvm", "eachvm", "esxi", "gcpvm", "guest", "guestvm", "hyper-v", "insidevm", "invm", "kvm", "libvirt", "linuxvm", "myvm", "ofvm", "ourvm", "proxmox", "qemu", "thevm", "thisvm", "ubuntuvm", "virt-manager", "virtualbox", "virtualmachine", "vmware", "xcp-ng", "xen"}},
+			{Match: "\\bLXC\\b|\\blxc\\.|pct (enter|set|start)|/etc/pve/lxc|unprivileged container .{0,20}proxmox", With: []string{"nvidia", "(no|missing|without|cannot|not|isn.?t|doesn.?t|No such|couldn.?t|fail)[^\\n]{0,80}(/dev/nvidia|gpu|devices?|nvidia|communicate)"}, Absent: []string{"BPF_CGROUP", "RmInitAdapter", "mismatch"}, Weight: 64, Literals: []string{"/etc/pve/lxc", "lxc", "lxc.", "pctenter", "pctset", "pctstart", "unprivilegedcontainer"}},
+			{Match: "(pass(ed|ing)?[- ]?through|PCI passthrough|hostdev|hostpci|GPU attach\\w*|(attach|assign)(ed|ing)? (a |the |an )?(gpu|accelerator)).{0,80}(not|never|missing|forgot|without|isn.?t|no\\b|yet)|(not|never|missing|forgot|without|isn.?t|no) .{0,40}(pass(ed|ing)?[- ]?through|hostpci|hostdev|attached to (the|this) (VM|guest|instance))", With: []string{"nvidia|gpu", "VM|guest|virtual|LXC|Proxmox|instance"}, Absent: []string{"RmInitAdapter", "WSL", "Xid"}, Weight: 64, Literals: []string{"attachedtotheguest", "attachedtotheinstance", "attachedtothevm", "attachedtothisguest", "attachedtothisinstance", "attachedtothisvm", "gpuattach", "hostdev", "hostpci", "pass*through", "pass-through", "passed*through", "passed-through", "passedthrough", "passing*through", "passing-through", "passingthrough", "passthrough", "pcipassthrough", "ssign", "ttach"}},
+		},
+		Steps: []Advice{
+			{Text: "See if the guest has an NVIDIA function on its PCI bus", Command: "lspci -d 10de:"},
+			{Text: "Pass the GPU through in the hypervisor (a VM needs the whole PCI function with IOMMU on, an LXC container the host's device files)"},
+		},
+		Docs: "https://docs.nvidia.com/datacenter/tesla/driver-installation-guide/index.html"},
+}
