@@ -12,9 +12,9 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// plain is r as UTF-8 (or what pretends to be it): gzip and zstd are unpacked, also within one another,
+// decoded is r as UTF-8 (or what pretends to be it): gzip and zstd are unpacked, also within one another,
 // and UTF-16, as Windows writes it, is recoded.
-func plain(r io.Reader) (io.Reader, error) {
+func decoded(r io.Reader) (io.Reader, error) {
 	for range 3 {
 		b := bufio.NewReaderSize(r, 64<<10)
 		head, err := b.Peek(4096)
@@ -37,7 +37,7 @@ func plain(r io.Reader) (io.Reader, error) {
 			r = cutShort{z}
 			continue
 		}
-		switch order := utf16(head); order {
+		switch order := utf16Order(head); order {
 		case 'l':
 			return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder().Reader(b), nil
 		case 'b':
@@ -48,8 +48,8 @@ func plain(r io.Reader) (io.Reader, error) {
 	return r, nil
 }
 
-// utf16 tells by byte order mark, or by where the zeros are, if text is UTF-16: 'l', 'b' or 0.
-func utf16(head []byte) byte {
+// utf16Order tells by byte order mark, or by where the zeros are, if text is UTF-16: 'l', 'b' or 0.
+func utf16Order(head []byte) byte {
 	switch {
 	case bytes.HasPrefix(head, []byte{0xff, 0xfe}):
 		return 'l'

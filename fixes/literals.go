@@ -131,11 +131,11 @@ func (a *automaton) link() {
 type literalSearch struct {
 	a     *automaton
 	shift uint
-	table []uint32 // next state by state and class, 0 where not computed yet; found marks states with output
+	table []uint32 // next state by state and class, 0 where not computed yet; hasOutput marks states with output
 	state uint32
 }
 
-const found = 1 << 31
+const hasOutput = 1 << 31
 
 func (a *automaton) search() *literalSearch {
 	s := &literalSearch{a: a, state: 1}
@@ -158,8 +158,8 @@ func (s *literalSearch) feed(b []byte, hit func(literals []int32)) {
 		if to == 0 {
 			to = s.step(state, k)
 		}
-		if to&found != 0 {
-			to &^= found
+		if to&hasOutput != 0 {
+			to &^= hasOutput
 			hit(s.a.output[to])
 		}
 		state = to
@@ -181,7 +181,7 @@ func (s *literalSearch) step(state uint32, class uint8) uint32 {
 	}
 	next := uint32(to)
 	if len(s.a.output[to]) > 0 {
-		next |= found
+		next |= hasOutput
 	}
 	s.table[state<<s.shift|uint32(class)] = next
 	return next

@@ -130,7 +130,7 @@ type window struct {
 
 // scan reads a text to its end.
 func (s *scanner) scan(source string, r io.Reader) error {
-	r, err := plain(r)
+	r, err := decoded(r)
 	if err != nil {
 		return err
 	}
