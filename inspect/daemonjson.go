@@ -20,39 +20,43 @@ var DaemonConfigSource = Source{Name: "daemon.json", Local: true, Read: readDaem
 func readDaemonConfig(_ context.Context, m Machine) (Patch, error) {
 	name := "/etc/docker/daemon.json"
 	var started *time.Time
-	if pid := m.Root.ReadLine("/var/run/docker.pid"); isDigits(pid) {
-		started = processStart(m.Root, pid)
-		if cmdline, err := m.Root.ReadFile("/proc/" + pid + "/cmdline"); err == nil {
-			if set := configFlag(string(cmdline)); set != "" {
-				name = set
-			}
+	root := m.Root
+	process := FindEngine(root, m.Host)
+	if process != nil {
+		pid := strconv.Itoa(process.PID)
+		if !root.Exists("/proc/" + pid) { // seen in the /proc of this process: so are the paths that it names
+			root = "/"
+		}
+		started = processStart(root, pid)
+		for _, set := range process.Flag("config-file") {
+			name = set
 		}
 	}
-	if uid := currentUser().UID; uid != 0 && m.Getenv != nil && strings.Contains(m.Host, "/run/user/"+strconv.Itoa(uid)+"/") {
+	if uid := currentUser().UID; (process == nil || len(process.Flag("config-file")) == 0) && uid != 0 && m.Getenv != nil && strings.Contains(m.Host, "/run/user/"+strconv.Itoa(uid)+"/") {
 		config := m.Getenv("XDG_CONFIG_HOME")
 		if config == "" {
 			config = m.Getenv("HOME") + "/.config"
 		}
 		name = path.Join(config, "docker/daemon.json")
-	} else if m.Root.Exists("/var/snap/docker/current/config/daemon.json") && !m.Root.Exists(name) {
+	} else if root.Exists("/var/snap/docker/current/config/daemon.json") && !root.Exists(name) {
 		name = "/var/snap/docker/current/config/daemon.json"
 	}
 	f := &ConfigFile{Path: name}
-	data, err := m.Root.ReadFile(name)
+	data, err := root.ReadFile(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
 	case err == nil:
 		f.Exists = true
-		if info, statErr := m.Root.Stat(name); statErr == nil {
+		if info, statErr := root.Stat(name); statErr == nil {
 			f.ModifiedAt = ptr(info.ModTime().UTC())
 		}
 		f.parse(data)
 	}
 	return func(s *Snapshot) {
 		if s.Engine != nil {
-			s.Engine.ConfigFile, s.Engine.StartedAt = f, started
-			seeRuntimes(m.Root, s.Engine)
+			s.Engine.ConfigFile, s.Engine.StartedAt, s.Engine.Process = f, started, process
+			seeRuntimes(root, s.Engine)
 		}
 	}, err
 }
@@ -125,20 +129,6 @@ func position(data []byte, offset int64) (line, column int) {
 	return line, at - bytes.LastIndexByte(data[:at], '\n')
 }
 
-// configFlag is the value of --config-file in a command line of /proc.
-func configFlag(cmdline string) string {
-	args := strings.Split(cmdline, "\x00")
-	for i, arg := range args {
-		if value, ok := strings.CutPrefix(arg, "--config-file="); ok {
-			return value
-		}
-		if arg == "--config-file" && i+1 < len(args) {
-			return args[i+1]
-		}
-	}
-	return ""
-}
-
 // processStart is when a process was started: field 22 of /proc/PID/stat, in ticks of 10 ms since boot.
 func processStart(root Root, pid string) *time.Time {
 	stat := root.ReadLine("/proc/" + pid + "/stat")
@@ -165,10 +155,15 @@ func seeRuntimes(root Root, e *Engine) {
 		if path.IsAbs(r.Path) {
 			found = root.Exists(r.Path)
 		} else {
-			for _, folder := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+			folders := []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"}
+			known := e.Process != nil && e.Process.PATH != ""
+			if known {
+				folders = strings.Split(e.Process.PATH, ":")
+			}
+			for _, folder := range folders {
 				found = found || root.Exists(path.Join(folder, r.Path))
 			}
-			if !found {
+			if !found && !known {
 				continue // the engine's PATH is its own: not seen is not "missing"
 			}
 		}

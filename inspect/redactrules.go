@@ -173,6 +173,8 @@ var redactRules = map[string]redactRule{
 	"Runtime.Path": binary, "Runtime.Type": shaped(`io\.containerd\.[a-z0-9.-]{2,40}`), "Runtime.Args": shaped(`--?[a-z-]{1,30}(?:=(?:true|false|\d{1,6}))?`),
 	"DiscoveredDevice.Source": shaped(`cdi`), "DiscoveredDevice.ID": shaped(gpuShape),
 	"Swarm.State": shaped(`[a-z]{4,10}`), "Swarm.NodeID": as("redacted"),
+	"EngineProcess.Executable": asPath, "EngineProcess.Args": daemonArgument, "EngineProcess.PATH": searchPath, "EngineProcess.ManagedBy": shaped(`systemd|systemd-user|snap|openrc|none`),
+	"EngineProcess.Unit": shaped(`(?:snap\.)?docker[a-z.-]{0,30}|docker`), "EngineProcess.PIDFile": asPath, "EngineProcess.LogFile": asPath,
 	"ConfigFile.Path": asPath, "ConfigFile.Runtimes[key]": runtimeName, "ConfigFile.DefaultRuntime": runtimeName, "ConfigFile.Features[key]": shaped(`cdi|containerd-snapshotter|buildkit|hooks|[a-z]+-[a-z-]{2,30}`),
 	"ConfigFile.CDIDirs": asPath, "ConfigFile.ExecOpts": shaped(`native\.cgroupdriver=(?:systemd|cgroupfs)|isolation=[a-z]+`), "ConfigFile.GenericResources": genericResource, "ConfigFile.DataRoot": asPath,
 	"FileProblem.Path": asPath, "FileProblem.Message": running,
@@ -406,4 +408,40 @@ func labelKey(r *Redactor, value string) string {
 		}
 	}
 	return r.stand("label", value)
+}
+
+// daemonArgument is one argument of dockerd: flags stay, of their values only what says nothing of who runs it.
+func daemonArgument(r *Redactor, value string) string {
+	flag, what, joined := strings.Cut(value, "=")
+	if !daemonFlag.MatchString(flag) {
+		flag, what, joined = "", value, false
+	} else if !joined {
+		return flag
+	}
+	switch {
+	case daemonValue.MatchString(what):
+	case strings.Contains(what, "://") && !strings.HasPrefix(what, "/"):
+		what = endpoint(r, what)
+	case strings.HasPrefix(what, "/"):
+		what = r.path(what)
+	default:
+		what = r.stand("value", what)
+	}
+	if joined {
+		return flag + "=" + what
+	}
+	return what
+}
+
+var (
+	daemonFlag  = lazily(`^--?[a-z][a-z-]{0,30}$`)
+	daemonValue = lazily(`^(?:|true|false|none|fd://|overlay2|vfs|systemd|cgroupfs|runc|nvidia|json-file|journald|local|debug|info|warn|error|native\.cgroupdriver=(?:systemd|cgroupfs)|\d{1,5})$`)
+)
+
+func searchPath(r *Redactor, value string) string {
+	parts := strings.Split(value, ":")
+	for i, part := range parts {
+		parts[i] = asPath(r, part)
+	}
+	return strings.Join(parts, ":")
 }

@@ -213,6 +213,7 @@ type Engine struct {
 	StartedAt         *time.Time         `json:"startedAt,omitempty"`
 	Warnings          []string           `json:"warnings,omitempty"`
 	ConfigFile        *ConfigFile        `json:"configFile,omitempty"` // daemon.json: what it says, beside what the engine runs with
+	Process           *EngineProcess     `json:"process,omitempty"`
 	Containers        *int               `json:"containers,omitempty"`
 	Running           *int               `json:"running,omitempty"`
 	Unreachable       string             `json:"unreachable,omitempty"` // why no engine answered: denied, not-running, timeout, …
