@@ -38,6 +38,10 @@ func setup(env *testscript.Env, engine string) error {
 			return err
 		}
 	}
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		return err
+	}
 	states, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-", filepath.Base(statePrefix), os.Getpid()))
 	if err != nil {
 		return err
@@ -48,6 +52,8 @@ func setup(env *testscript.Env, engine string) error {
 	env.Setenv("ENGINE", engine)
 	env.Setenv("BENCH", bench)
 	env.Setenv("STATES", states)
+	env.Setenv("PLUGIN", plugin)
+	env.Setenv("EXAMPLES", examples)
 	env.Setenv("TOOLKIT", filepath.Join(bench, "toolkit"))
 	return nil
 }
