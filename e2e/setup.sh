@@ -16,7 +16,7 @@ readonly cli_version=v29.9.3
 readonly compose_version=v5.6.0
 readonly buildx_version=v0.38.2
 readonly toolkit_version=v1.20.1
-readonly packages=(ca-certificates docker.io iptables busybox-static docker-compose prometheus
+readonly packages=(ca-certificates openssh-client docker.io iptables busybox-static docker-compose prometheus
 	hyperfine pkg-config libseccomp-dev gcc libc6-dev)
 
 cache=${DOCKER_GPU_BENCH:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/docker-gpu-bench}
