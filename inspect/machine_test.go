@@ -35,10 +35,10 @@ func TestReadPackages(t *testing.T) {
 		{"dpkg", "/var/lib/dpkg/status", "Package: nvidia-container-toolkit\nStatus: install ok installed\nVersion: 1.17.8-1\n\n" +
 			"Package: libnvidia-ml1\nStatus: deinstall ok config-files\nVersion: 535.1\n\nPackage: vim\nStatus: install ok installed\nVersion: 9\n",
 			[]Package{{"nvidia-container-toolkit", "1.17.8-1"}}},
-		{"dpkg, the last without an empty line", "/var/lib/dpkg/status", "Package: docker.io\nStatus: install ok installed\nVersion: 20.10.24",
-			[]Package{{"docker.io", "20.10.24"}}},
+		{"dpkg, the last without an empty line", "/var/lib/dpkg/status", "Package: libnvidia-ml1\nStatus: install ok installed\nVersion: 535.1",
+			[]Package{{"libnvidia-ml1", "535.1"}}},
 		{"dpkg, none of ours", "/var/lib/dpkg/status", "Package: vim\nStatus: install ok installed\nVersion: 9\n", []Package{}},
-		{"apk", "/lib/apk/db/installed", "C:Q1\nP:docker\nV:27.3-r0\nA:x86_64\n\nP:musl\nV:1.2\n\n", []Package{{"docker", "27.3-r0"}}},
+		{"apk", "/lib/apk/db/installed", "C:Q1\nP:nvidia-open\nV:570.86-r0\nA:x86_64\n\nP:musl\nV:1.2\n\n", []Package{{"nvidia-open", "570.86-r0"}}},
 		{"pacman", "/var/lib/pacman/local/nvidia-utils-570.86.16-2/desc", "", []Package{{"nvidia-utils", "570.86.16-2"}}},
 		{"no package manager", "/etc/os-release", "", nil},
 	} {
