@@ -65,9 +65,6 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, each)
 	defer cancel()
-	// Sources hear of it a little earlier, so that one that listens can still say in its own words what it waited for.
-	forSources, cancelSources := context.WithTimeout(ctx, each-min(each/20, 100*time.Millisecond))
-	defer cancelSources()
 	s := &Snapshot{SchemaVersion: SchemaVersion, TakenAt: m.Now().UTC()}
 	elsewhere := elsewhereByEndpoint(m.Context, m.Host)
 	answers := make(chan answer, len(sources)) // buffered: a late source ends by itself
@@ -89,7 +86,7 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 					answers <- answer{at: i, err: fmt.Errorf("%s: internal error: %v", source.Name, r), took: time.Since(start)}
 				}
 			}()
-			patch, err := source.Read(forSources, m)
+			patch, err := source.Read(ctx, m)
 			answers <- answer{i, patch, err, time.Since(start)}
 		}()
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
@@ -30,6 +31,11 @@ type EngineAPI interface {
 var EngineSource = Source{Name: "engine", Read: readEngine}
 
 func readEngine(ctx context.Context, m Machine) (Patch, error) {
+	if deadline, ok := ctx.Deadline(); ok { // a little earlier than the collector's, to say still which engine it is that hangs
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/20, 100*time.Millisecond)))
+		defer cancel()
+	}
 	e := &Engine{Context: m.Context, Endpoint: m.Host}
 	patch := func(s *Snapshot) { s.Engine = e }
 	api, err := dial(ctx, m)
