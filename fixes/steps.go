@@ -13,6 +13,7 @@ import (
 type FileStep struct {
 	Description
 	Path string
+	Name string // how diffs call the file; empty: Path
 	// Edit is what the file is to hold, given what it holds; nil is no file, in both directions. It is
 	// called again where the file changed meanwhile, and twice on its own result gives the same.
 	Edit func(old []byte) ([]byte, error)
@@ -55,7 +56,7 @@ func (s *FileStep) Preview(_ context.Context, h Host) (Preview, error) {
 	} else if r.Made, err = h.Missing(s.Path); err != nil {
 		return Preview{}, err
 	}
-	return Preview{Needed: true, Diff: Diff(s.Path, old, want), Note: s.Note, Record: r}, nil
+	return Preview{Needed: true, Diff: Diff(orElse(s.Name, s.Path), old, want), Note: s.Note, Record: r}, nil
 }
 
 // Apply writes the file as previewed.

@@ -46,7 +46,7 @@ func Judge(s *inspect.Snapshot) Verdict {
 	}
 	if setting := switchedOff(s.Project); setting != nil {
 		return Verdict{Disabled, fmt.Sprintf("GPU passthrough is switched off for this project: NVIDIA_VISIBLE_DEVICES=%s%s.", setting.Value, place(setting)),
-			"set NVIDIA_VISIBLE_DEVICES=all" + inFile(setting)}
+			"docker gpu enable"}
 	}
 	if v, broken := judgeDriver(s); broken {
 		return v
@@ -278,13 +278,16 @@ func switchedOff(p *inspect.Project) *inspect.Setting {
 }
 
 func nextWithoutGPU(s *inspect.Snapshot) string {
-	if s.Project == nil || switchedOff(s.Project) != nil {
+	if s.Project == nil {
 		return ""
 	}
 	for _, service := range s.Project.Services {
-		if slices.Contains(service.By, inspect.ByRuntime) || slices.Contains(service.By, inspect.ByGPUs) || slices.Contains(service.By, inspect.ByCDI) {
-			return fmt.Sprintf("remove the GPU request of service %s, or start it on a host with a GPU", service.Name)
+		if service.Use >= 0 && len(service.By) > 0 { // its files ask for what is not here
+			return "docker gpu compose up -d"
 		}
+	}
+	if switchedOff(s.Project) == nil && (len(s.Project.Services) > 0 || s.Project.VisibleDevices != nil) {
+		return "docker gpu disable"
 	}
 	return ""
 }
@@ -297,13 +300,6 @@ func place(s *inspect.Setting) string {
 		return " (" + s.File + ")"
 	}
 	return fmt.Sprintf(" (%s:%d)", s.File, s.Line)
-}
-
-func inFile(s *inspect.Setting) string {
-	if s.File == "" {
-		return ""
-	}
-	return " in " + s.File
 }
 
 func source(s *inspect.Snapshot, name string) inspect.Reading {

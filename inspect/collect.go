@@ -18,6 +18,7 @@ type Machine struct {
 	NVMLTopology func(context.Context) (*NVMLAnswer, error) // as NVML, with the wiring of the GPUs
 	Run          Runner
 	Getenv       func(string) string
+	Environ      func() []string // all variables, as os.Environ has them; nil: none
 	Now          func() time.Time
 	WorkDir      string
 	Headers      map[string]string            // that the user's configuration puts on every question to the engine

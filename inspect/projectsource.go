@@ -1,57 +1,106 @@
 package inspect
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 )
 
-// ProjectSource finds the project that the working directory lies in, and what its switch,
-// NVIDIA_VISIBLE_DEVICES in .devcontainer/.env, says. It is read where the user is, wherever the engine runs.
-var ProjectSource = Source{Name: "project", Read: readProject}
+// ProjectSource finds the project that the working directory lies in, what its switch,
+// NVIDIA_VISIBLE_DEVICES in .devcontainer/.env, says, and which of its services use a GPU. It is read
+// where the user is, wherever the engine runs.
+var ProjectSource = ProjectSourceFor(ProjectOptions{})
 
-func readProject(_ context.Context, m Machine) (Patch, error) {
+// ProjectOptions say more closely which project is meant.
+type ProjectOptions struct {
+	EnvFile string // the switch's file; empty: .devcontainer/.env of the project
+	Always  bool   // where there is no compose file or dev container, the working directory is the project
+}
+
+// ProjectSourceFor is the ProjectSource with options.
+func ProjectSourceFor(o ProjectOptions) Source {
+	return Source{Name: "project", Read: func(ctx context.Context, m Machine) (Patch, error) { return readProject(ctx, m, o) }}
+}
+
+// switchName is the switch's file in a project.
+const switchName = ".devcontainer/.env"
+
+// maxOtherFiles bounds the compose files that are looked at beside those that compose reads by itself.
+const maxOtherFiles = 8
+
+func readProject(ctx context.Context, m Machine, o ProjectOptions) (Patch, error) {
 	folder := projectFolder(m.WorkDir)
 	if folder == "" {
-		return nil, fmt.Errorf("no compose file or dev container: %w", ErrAbsent)
-	}
-	p := &Project{Name: filepath.Base(folder), Folder: folder}
-	for _, pattern := range []string{"compose*.y*ml", "docker-compose*.y*ml"} {
-		names, _ := filepath.Glob(filepath.Join(folder, pattern))
-		for _, name := range names {
-			p.ComposeFiles = append(p.ComposeFiles, filepath.Base(name))
+		if !o.Always {
+			return nil, fmt.Errorf("no compose file or dev container: %w", ErrAbsent)
+		}
+		folder = m.WorkDir
+		if top := repositoryTop(m.WorkDir); top != "" {
+			folder = top
 		}
 	}
-	for _, name := range []string{".devcontainer/devcontainer.json", ".devcontainer.json"} {
-		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
-			p.Devcontainer = name
-			break
-		}
+	r := &projectReader{m: m, shell: m.shellEnv(), p: &Project{Name: filepath.Base(folder), Folder: folder}}
+	r.switchFile = filepath.Join(folder, switchName)
+	if o.EnvFile != "" {
+		r.switchFile = absolute(m.WorkDir, o.EnvFile)
 	}
-	p.EnvFile = &EnvFile{Path: ".devcontainer/.env"}
-	data, err := Root("/").ReadFile(filepath.Join(folder, p.EnvFile.Path))
-	if err != nil {
-		if os.IsNotExist(err) {
-			err = nil
-		}
-		return func(s *Snapshot) { s.Project = p }, err
+	if value, set := r.shell[visibleDevices]; set {
+		r.p.ShellVisibleDevices = &value
 	}
-	p.EnvFile.Exists = true
+	err := r.readSwitch()
+	r.readUses(ctx)
+	r.relative()
+	return func(s *Snapshot) { s.Project = r.p }, err
+}
+
+type projectReader struct {
+	m          Machine
+	shell      map[string]string
+	switchFile string
+	p          *Project
+	devs       []*devcontainer
+}
+
+func (r *projectReader) problem(p FileProblem) { r.p.Problems = append(r.p.Problems, p) }
+
+// readSwitch reads what the switch's file says now.
+func (r *projectReader) readSwitch() error {
+	r.p.EnvFile = &EnvFile{Path: r.switchFile}
+	data, err := readProjectFile(r.switchFile)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s: %w", r.switchFile, err)
+	}
+	r.p.EnvFile.Exists = true
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	values, err := dotenv.UnmarshalBytesWithLookup(data, func(key string) (string, bool) {
-		value := m.Getenv(key)
-		return value, value != ""
+		value, set := r.shell[key]
+		return value, set
 	})
 	if err != nil {
-		p.Problems = append(p.Problems, FileProblem{Path: p.EnvFile.Path, Message: err.Error()})
-		return func(s *Snapshot) { s.Project = p }, nil
+		line := 0
+		if _, scanErr := ScanEnv(data); scanErr != nil {
+			err = scanErr
+		}
+		if m := linePattern.FindStringSubmatch(err.Error()); m != nil {
+			_, _ = fmt.Sscan(m[1], &line)
+		}
+		r.problem(FileProblem{Path: r.switchFile, Line: line, Message: err.Error()})
+		return nil
 	}
-	p.VisibleDevices = setting(values, data, "NVIDIA_VISIBLE_DEVICES", p.EnvFile.Path)
-	p.DriverCapabilities = setting(values, data, "NVIDIA_DRIVER_CAPABILITIES", p.EnvFile.Path)
-	return func(s *Snapshot) { s.Project = p }, nil
+	r.p.VisibleDevices = setting(values, data, visibleDevices, r.switchFile)
+	r.p.DriverCapabilities = setting(values, data, driverCapabilities, r.switchFile)
+	return nil
 }
 
 func setting(values map[string]string, data []byte, key, file string) *Setting {
@@ -62,31 +111,297 @@ func setting(values map[string]string, data []byte, key, file string) *Setting {
 	return &Setting{Value: value, File: file, Line: envLine(data, key)}
 }
 
-// envLine is the line on which an env file sets key last: the one that counts. 0 is not found.
-func envLine(data []byte, key string) int {
-	at, number := 0, 0
-	for line := range strings.Lines(string(data)) {
-		number++
-		line = strings.TrimSpace(strings.TrimPrefix(line, "\ufeff"))
-		if rest, ok := strings.CutPrefix(line, "export"); ok && strings.TrimLeft(rest, " \t") != rest {
-			line = strings.TrimLeft(rest, " \t")
+// readUses reads the compose files in each way in which they are used, and the dev containers.
+func (r *projectReader) readUses(ctx context.Context) {
+	seen := map[string]bool{}
+	if files, env, err := r.defaultFiles(); err != nil {
+		r.problem(FileProblem{Path: "COMPOSE_FILE", Message: err.Error()})
+	} else if len(files) > 0 {
+		r.use(ctx, UseCompose, files, env, nil)
+		note(seen, files)
+	}
+	for _, path := range devcontainerFiles(r.p.Folder) {
+		data, err := readProjectFile(path)
+		if err == nil {
+			var d *devcontainer
+			if d, err = parseDevcontainer(path, data); err == nil {
+				r.devs = append(r.devs, d)
+			}
 		}
-		if rest, ok := strings.CutPrefix(line, key); ok {
-			if rest = strings.TrimLeft(rest, " \t"); strings.HasPrefix(rest, "=") || strings.HasPrefix(rest, ":") {
-				at = number
+		if r.p.Devcontainer == "" {
+			r.p.Devcontainer = path
+		}
+		if err != nil {
+			r.problem(devcontainerProblem(path, err))
+		}
+	}
+	for _, d := range r.devs {
+		files := d.composeFiles(r.p.Folder, r.shell)
+		if len(files) == 0 {
+			if s := d.container(r.p.Folder, r.switchFile, r.shell); s != nil {
+				r.p.Services = append(r.p.Services, *s)
+			}
+			continue
+		}
+		env := newComposeEnv(r.shell, r.switchFile)
+		if err := env.readDefault(filepath.Dir(files[0]), explicitEnvFiles(r.shell, r.m.WorkDir)); err != nil {
+			r.problem(FileProblem{Path: files[0], Message: err.Error()})
+			continue
+		}
+		r.use(ctx, UseDevcontainer, files, env, d)
+		note(seen, files)
+	}
+	others := 0
+	for _, file := range composeNames(r.p.Folder) {
+		if real, err := filepath.EvalSymlinks(file); err != nil || seen[real] || others >= maxOtherFiles {
+			continue
+		}
+		others++
+		env := newComposeEnv(r.shell, r.switchFile)
+		if env.readDefault(filepath.Dir(file), explicitEnvFiles(r.shell, r.m.WorkDir)) == nil {
+			r.use(ctx, UseFile, []string{file}, env, nil)
+		}
+	}
+	r.dropRepeated()
+}
+
+func note(seen map[string]bool, files []string) {
+	for _, file := range files {
+		if real, err := filepath.EvalSymlinks(file); err == nil {
+			seen[real] = true
+		}
+	}
+}
+
+// use loads files that are read together. A file beside the others that cannot stand alone is an overlay
+// for `-f`, and no problem, unless it is all there is.
+func (r *projectReader) use(ctx context.Context, by string, files []string, env *composeEnv, d *devcontainer) {
+	for _, file := range files {
+		if !slices.Contains(r.p.ComposeFiles, file) {
+			r.p.ComposeFiles = append(r.p.ComposeFiles, file)
+		}
+	}
+	l, err := loadCompose(ctx, env.env["COMPOSE_PROJECT_NAME"], filepath.Dir(files[0]), files, env)
+	if err != nil {
+		if by != UseFile || len(r.p.Uses) == 0 && len(r.devs) == 0 {
+			r.problem(problemOf(err, files))
+		}
+		return
+	}
+	l.use.By = by
+	r.p.Uses = append(r.p.Uses, l.use)
+	if len(r.p.Uses) == 1 {
+		r.p.Name = l.use.Name
+	}
+	services := l.services(len(r.p.Uses) - 1)
+	if d != nil {
+		services = r.devService(services, d)
+	}
+	r.p.Services = append(r.p.Services, services...)
+}
+
+// devService adds to the dev container's own service what devcontainer.json changes of it.
+func (r *projectReader) devService(services []GPUService, d *devcontainer) []GPUService {
+	i := slices.IndexFunc(services, func(s GPUService) bool { return s.Name == d.Service })
+	s := GPUService{Name: d.Service, Use: len(r.p.Uses) - 1, By: []string{}, File: d.path, Line: d.line("/service")}
+	if i >= 0 {
+		s = services[i]
+	}
+	before := len(s.By)
+	changed := d.environment(&s, r.p.Folder, r.shell)
+	d.rest(&s)
+	s.Kind = KindDevcontainer
+	switch {
+	case i >= 0:
+		services[i] = s
+	case changed || len(s.By) > before:
+		services = append(services, s)
+	}
+	return services
+}
+
+// defaultFiles are those that `docker compose` without -f reads here.
+func (r *projectReader) defaultFiles() ([]string, *composeEnv, error) {
+	env := newComposeEnv(r.shell, r.switchFile)
+	explicit := explicitEnvFiles(r.shell, r.m.WorkDir)
+	if err := env.readDefault(r.m.WorkDir, explicit); err != nil {
+		return nil, nil, err
+	}
+	var files []string
+	if value := env.env["COMPOSE_FILE"]; value != "" {
+		separator := env.env["COMPOSE_PATH_SEPARATOR"]
+		if separator == "" {
+			separator = string(os.PathListSeparator)
+		}
+		for name := range strings.SplitSeq(value, separator) {
+			if name != "" && name != "-" && !strings.Contains(name, "://") {
+				files = append(files, absolute(r.m.WorkDir, name))
+			}
+		}
+	} else {
+		files = defaultComposeFiles(r.m.WorkDir, r.p.Folder)
+	}
+	if len(files) == 0 {
+		return nil, nil, nil
+	}
+	if err := env.readDefault(filepath.Dir(files[0]), explicit); err != nil {
+		return nil, nil, err
+	}
+	return files, env, nil
+}
+
+// defaultComposeFiles are compose's default names in a folder or the nearest above it, up to the
+// project's, with their override.
+func defaultComposeFiles(from, top string) []string {
+	first := func(folder string, names ...string) string {
+		for _, name := range names {
+			if path := filepath.Join(folder, name); regular(path) {
+				return path
+			}
+		}
+		return ""
+	}
+	for folder := from; ; folder = filepath.Dir(folder) {
+		if file := first(folder, "compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"); file != "" {
+			files := []string{file}
+			if over := first(folder, "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"); over != "" {
+				files = append(files, over)
+			}
+			return files
+		}
+		if folder == top || folder == filepath.Dir(folder) {
+			return nil
+		}
+	}
+}
+
+func regular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// composePatterns are the names that compose files go by.
+var composePatterns = []string{"compose*.y*ml", "docker-compose*.y*ml"}
+
+// composeNames are all files of the project's folder, and of .devcontainer, that are named as compose
+// files are. Overrides are read with what they override, not alone.
+func composeNames(folder string) []string {
+	var files []string
+	for _, in := range []string{folder, filepath.Join(folder, ".devcontainer")} {
+		for _, pattern := range composePatterns {
+			names, _ := filepath.Glob(filepath.Join(escapeGlob(in), pattern))
+			for _, name := range names {
+				if !strings.Contains(filepath.Base(name), ".override.") && regular(name) {
+					files = append(files, name)
+				}
 			}
 		}
 	}
-	return at
+	return files
+}
+
+// devcontainerFiles are the places where a project may define dev containers.
+func devcontainerFiles(folder string) []string {
+	var files []string
+	for _, name := range []string{".devcontainer/devcontainer.json", ".devcontainer.json"} {
+		if path := filepath.Join(folder, name); regular(path) {
+			files = append(files, path)
+		}
+	}
+	more, _ := filepath.Glob(filepath.Join(escapeGlob(folder), ".devcontainer", "*", "devcontainer.json"))
+	return append(files, more...)
+}
+
+func devcontainerProblem(path string, err error) FileProblem {
+	p := FileProblem{Path: path, Message: err.Error()}
+	if m := linePattern.FindStringSubmatch(p.Message); m != nil {
+		_, _ = fmt.Sscan(m[1], &p.Line)
+	}
+	p.Message = strings.TrimPrefix(p.Message, "hujson: ")
+	return p
+}
+
+// dropRepeated leaves one of the services that two uses read from the same files with the same outcome.
+func (r *projectReader) dropRepeated() {
+	type key struct {
+		name, by       string
+		follows, would bool
+		at             Setting
+		alone          bool
+	}
+	seen := map[key]bool{}
+	r.p.Services = slices.DeleteFunc(r.p.Services, func(s GPUService) bool {
+		k := key{name: s.Name, by: strings.Join(s.By, ","), follows: s.Follows, would: s.WouldFollow, alone: s.Use < 0, at: Setting{File: s.File, Line: s.Line}}
+		if len(s.Requests) > 0 {
+			k.at = Setting{File: s.Requests[0].File, Line: s.Requests[0].Line}
+		}
+		if s.VisibleDevices != nil {
+			k.at = *s.VisibleDevices
+		}
+		if seen[k] {
+			return true
+		}
+		seen[k] = true
+		return false
+	})
+}
+
+// relative shortens all paths below the project's folder.
+func (r *projectReader) relative() {
+	short := func(path *string) {
+		if rel, err := filepath.Rel(r.p.Folder, *path); err == nil && filepath.IsAbs(*path) && rel != ".." && !strings.HasPrefix(rel, "../") {
+			*path = filepath.ToSlash(rel)
+		}
+	}
+	all := func(paths []string) []string {
+		paths = slices.Clone(paths)
+		for i := range paths {
+			short(&paths[i])
+		}
+		return paths
+	}
+	place := func(s *Setting) {
+		if s != nil {
+			short(&s.File)
+		}
+	}
+	p := r.p
+	p.ComposeFiles = all(p.ComposeFiles)
+	short(&p.Devcontainer)
+	short(&p.EnvFile.Path)
+	place(p.VisibleDevices)
+	place(p.DriverCapabilities)
+	for i := range p.Problems {
+		short(&p.Problems[i].Path)
+		p.Problems[i].Message = strings.ReplaceAll(p.Problems[i].Message, p.Folder+"/", "")
+	}
+	for i := range p.Uses {
+		u := &p.Uses[i]
+		u.Files, u.EnvFiles = all(u.Files), all(u.EnvFiles)
+		short(&u.Folder)
+		place(u.Overridden)
+	}
+	for i := range p.Services {
+		s := &p.Services[i]
+		short(&s.File)
+		place(s.VisibleDevices)
+		place(s.DriverCapabilities)
+		for j := range s.Requests {
+			short(&s.Requests[j].File)
+		}
+	}
 }
 
 // projectFolder goes upwards from a folder to the first one with a compose file or a dev container. The
 // home folder and a repository's top are the last ones looked at.
 func projectFolder(folder string) string {
+	if filepath.Base(folder) == ".devcontainer" {
+		folder = filepath.Dir(folder)
+	}
 	home, _ := os.UserHomeDir()
 	for folder != "" {
-		for _, pattern := range []string{".devcontainer", ".devcontainer.json", "compose*.y*ml", "docker-compose*.y*ml"} {
-			if names, _ := filepath.Glob(filepath.Join(folder, pattern)); len(names) > 0 {
+		for _, pattern := range append([]string{".devcontainer", ".devcontainer.json"}, composePatterns...) {
+			if names, _ := filepath.Glob(filepath.Join(escapeGlob(folder), pattern)); len(names) > 0 {
 				return folder
 			}
 		}
@@ -98,4 +413,24 @@ func projectFolder(folder string) string {
 		folder = parent
 	}
 	return ""
+}
+
+// escapeGlob takes the meaning off the pattern characters of a folder's name.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// repositoryTop is the folder above that has .git, or "".
+func repositoryTop(folder string) string {
+	home, _ := os.UserHomeDir()
+	for {
+		if _, err := os.Stat(filepath.Join(folder, ".git")); err == nil {
+			return folder
+		}
+		parent := filepath.Dir(folder)
+		if folder == home || parent == folder {
+			return ""
+		}
+		folder = parent
+	}
 }

@@ -134,7 +134,7 @@ const (
 	archShape    = `x86_64|amd64|aarch64|arm64|armv7l|arm|386|i[36]86|ppc64le|s390x|riscv64`
 	capShape     = `(?:CAP_)?[A-Z][A-Z_]{2,30}|ALL`
 	wordsNVML    = `[A-Z][A-Za-z/]+(?: [A-Za-z/]+){0,7}\.?`
-	byShape      = `gpus|cdi|runtime|default-runtime|device|dxg|device-cgroup-rule|volume-mounts|swarm|privileged`
+	byShape      = `gpus|cdi|runtime|default-runtime|device|dxg|device-cgroup-rule|volume-mounts|swarm|privileged|host-requirements`
 	requireShape = `(?:(?:cuda|driver|arch|brand)\s*(?:=|!=|<=?|>=?)\s*[A-Za-z0-9._]{1,20}[\s,]*)+|true|false|1|0`
 )
 
@@ -190,7 +190,11 @@ var redactRules = map[string]redactRule{
 
 	"Project.Name": as("project"), "Project.Folder": asPath, "Project.ComposeFiles": asPath, "Project.Devcontainer": asPath, "EnvFile.Path": asPath,
 	"Setting.Value": either(gpuList+`|`+abilityList, kept, as("value")), "Setting.File": asPath,
-	"GPUService.Name": as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,
+	"Project.ShellVisibleDevices": either(gpuList, kept, as("value")),
+	"ComposeUse.By":               shaped(`compose|devcontainer\.json|file`), "ComposeUse.Name": as("project"), "ComposeUse.Folder": asPath, "ComposeUse.Files": asPath, "ComposeUse.EnvFiles": asPath,
+	"GPURequest.By": shaped(byShape), "GPURequest.Text": as("request"), "GPURequest.File": asPath, "GPURequest.IDs": shaped(gpuShape), "GPUService.Kind": shaped(`service|devcontainer`), "GPUService.Profiles": as("profile"),
+	"GPUService.Written": either(gpuList+`|\$\{NVIDIA_VISIBLE_DEVICES(?::?[-?+][a-z0-9,]{0,20})?\}`, kept, as("value")),
+	"GPUService.Name":    as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,
 
 	"GPU.UUID": shaped(uuidShape), "GPU.Name": shaped(modelShape), "GPU.Brand": shaped(`[a-zA-Z][a-zA-Z -]{2,20}`), "GPU.PCIBusID": shaped(busShape), "GPU.PCIDeviceID": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
 	"GPU.ComputeCapability": shaped(`\d{1,2}\.\d`), "GPU.Error": shaped(wordsNVML), "GPU.Unsupported": shaped(`[a-zA-Z][a-zA-Z0-9]{2,30}`), "GPU.PerformanceState": shaped(`P\d{1,2}`),

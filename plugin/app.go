@@ -41,6 +41,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 		Context: contextName,
 		Run:     run,
 		Getenv:  os.Getenv,
+		Environ: os.Environ,
 		Now:     time.Now,
 		Booted:  inspect.SinceBoot,
 		WorkDir: workDir,

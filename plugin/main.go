@@ -170,6 +170,7 @@ func newRootCmd(app *app) *cobra.Command {
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
+	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil))
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
