@@ -73,7 +73,9 @@ func FollowSwitch(data []byte, lines []int) ([]byte, error) {
 	places = slices.DeleteFunc(places, func(p scalarPlace) bool {
 		return !slices.Contains(lines, p.node.Line) || strings.Contains(p.node.Value, "$")
 	})
-	slices.SortFunc(places, func(a, b scalarPlace) int { return b.node.Line*10000 + b.node.Column - a.node.Line*10000 - a.node.Column })
+	slices.SortFunc(places, func(a, b scalarPlace) int {
+		return b.node.Line*10000 + b.node.Column - a.node.Line*10000 - a.node.Column
+	})
 	edited := bytes.Clone(data)
 	for _, p := range places { // from the last to the first, so that places stay right
 		start, end, err := extent(data, p)
