@@ -108,7 +108,7 @@ func CheckDevices(s *inspect.Snapshot, value string) (written, unchecked string,
 		there, why := known(s), ""
 		switch {
 		case kindOfDevice(name) == "cdi":
-			there, why = cdiNames(s)
+			there, why = servedCDI(s)
 		case s == nil || s.GPUs == nil:
 			why = "the GPUs of the engine's machine could not be read"
 		}
@@ -165,7 +165,7 @@ func known(s *inspect.Snapshot) []string {
 	return names
 }
 
-func cdiNames(s *inspect.Snapshot) (names []string, why string) {
+func servedCDI(s *inspect.Snapshot) (names []string, why string) {
 	if s == nil || s.Engine == nil || s.Engine.Version == "" || s.CDI == nil && len(s.Engine.DiscoveredDevices) == 0 {
 		return nil, "the engine's CDI devices could not be read"
 	}
