@@ -5,7 +5,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,10 +38,6 @@ func setup(env *testscript.Env, engine string) error {
 			return err
 		}
 	}
-	examples, err := filepath.Abs("../examples")
-	if err != nil {
-		return err
-	}
 	states, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-", filepath.Base(statePrefix), os.Getpid()))
 	if err != nil {
 		return err
@@ -53,8 +48,6 @@ func setup(env *testscript.Env, engine string) error {
 	env.Setenv("ENGINE", engine)
 	env.Setenv("BENCH", bench)
 	env.Setenv("STATES", states)
-	env.Setenv("PLUGIN", plugin)
-	env.Setenv("EXAMPLES", examples)
 	env.Setenv("TOOLKIT", filepath.Join(bench, "toolkit"))
 	return nil
 }
@@ -95,13 +88,12 @@ func condition(engine, cond string) (bool, error) {
 // commands are what a script can use beyond testscript's own.
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"engine":  engineCommand,
+	"cluster": clusterCommand,
 	"await":   awaitCommand,
 	"field":   fieldCommand,
 	"mknod":   mknodCommand,
 	"machine": machineCommand,
 	"expand":  expandCommand,
-
-	"deadsocket": deadSocketCommand,
 }
 
 // engineCommand: "engine start [-as NAME] [--nvidia] [DOCKERD-OPTION...]" and "engine stop [NAME]".
@@ -142,6 +134,25 @@ func engineCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	default:
 		ts.Fatalf("engine %s: neither start nor stop", args[0])
+	}
+}
+
+// clusterCommand: "cluster start" and "cluster stop": a Kubernetes control plane; KUBECONFIG leads to it.
+func clusterCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 || args[0] != "start" && args[0] != "stop" {
+		ts.Fatalf("usage: cluster start | cluster stop")
+	}
+	state := filepath.Join(ts.Getenv("STATES"), "cluster")
+	if args[0] == "start" {
+		ts.Defer(func() { _ = exec.Command("./kubernetes.sh", "stop", state).Run() })
+	}
+	out, err := exec.Command("./kubernetes.sh", args[0], state).Output()
+	if err != nil {
+		ts.Fatalf("cluster %s: %v\n%s", args[0], err, out)
+	}
+	if args[0] == "start" {
+		ts.Setenv("KUBECONFIG", strings.TrimSpace(string(out)))
+		ts.Setenv("PATH", filepath.Join(bench, "kubernetes")+":"+ts.Getenv("PATH"))
 	}
 }
 
@@ -248,15 +259,4 @@ func expandCommand(ts *testscript.TestScript, neg bool, args []string) {
 		text := os.Expand(ts.ReadFile(name), ts.Getenv)
 		ts.Check(os.WriteFile(path, []byte(text), 0o644))
 	}
-}
-
-// deadSocketCommand: "deadsocket PATH" leaves a socket at which nothing listens any more.
-func deadSocketCommand(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: deadsocket PATH")
-	}
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
-	ts.Check(err)
-	l.SetUnlinkOnClose(false)
-	ts.Check(l.Close())
 }

@@ -16,8 +16,9 @@ readonly cli_version=v29.9.3
 readonly compose_version=v5.6.0
 readonly buildx_version=v0.38.2
 readonly toolkit_version=v1.20.1
-readonly packages=(ca-certificates openssh-client docker.io iptables busybox-static docker-compose prometheus
-	hyperfine pkg-config libseccomp-dev gcc libc6-dev)
+readonly kubernetes_version=v1.35.4
+readonly packages=(ca-certificates docker.io iptables busybox-static docker-compose prometheus
+	hyperfine etcd-server openssl pkg-config libseccomp-dev gcc libc6-dev)
 
 cache=${DOCKER_GPU_BENCH:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/docker-gpu-bench}
 bench=$cache/1-$(go env GOARCH)
@@ -160,11 +161,26 @@ build_buildx() { # only as something to measure start-up against
 		-o "$1/docker-buildx" github.com/docker/buildx/cmd/buildx
 }
 
+# Its staging modules are replaced by folders of its own repository: here by what was published of them.
+build_kubernetes() {
+	local dir module staging=v0.${kubernetes_version#v1.} at=k8s.io/component-base/version
+	go mod init bench
+	go mod edit -require="k8s.io/kubernetes@$kubernetes_version"
+	dir=$(go mod download -json "k8s.io/kubernetes@$kubernetes_version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p')
+	for module in $(sed -n 's#^\t\(k8s.io/[a-z-]*\) => ./staging/.*#\1#p' "$dir/go.mod" | sort -u); do
+		go mod edit -replace="$module=$module@$staging"
+	done
+	go get k8s.io/kubernetes/cmd/{kube-apiserver,kube-scheduler,kubectl}"@$kubernetes_version"
+	CGO_ENABLED=0 go build -mod=mod -o "$1/" -ldflags "-s -w -X $at.gitVersion=$kubernetes_version -X $at.gitMajor=1 -X $at.gitMinor=$(cut -d. -f2 <<<"$kubernetes_version")" \
+		k8s.io/kubernetes/cmd/{kube-apiserver,kube-scheduler,kubectl}
+}
+
 build docker "$cli_version" build_docker
 build runc "$runc_version" build_runc
 build toolkit "$toolkit_version" build_toolkit
 build dockerd "$dockerd_version" build_dockerd
 build compose "$compose_version" build_compose
+build kubernetes "$kubernetes_version" build_kubernetes
 if [ "${1:-}" = --with-buildx ]; then build buildx "$buildx_version" build_buildx; fi
 
 # --- One folder of names without versions ------------------------------------------------------------------
@@ -179,6 +195,7 @@ link() { # link FOLDER PROGRAM...: names in FOLDER for programs that were built
 }
 link cli "$bench/docker-$cli_version/docker"
 link toolkit "$bench/toolkit-$toolkit_version"/*
+link kubernetes "$bench/kubernetes-$kubernetes_version"/*
 link newest "$bench/dockerd-$dockerd_version/dockerd" "$bench/runc-$runc_version/runc"
 link cli-plugins "$bench/compose-$compose_version/docker-compose" "$bench/buildx-$buildx_version/docker-buildx"
 

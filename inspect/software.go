@@ -362,7 +362,7 @@ func (r *softwareReader) pythonFolders(ctx context.Context, env []string, workDi
 			continue
 		}
 		look(prefix + "/lib/python3/dist-packages")
-		for minor := 6; minor <= 15; minor++ {
+		for _, minor := range r.pythonMinors(ctx, prefix) {
 			for _, kind := range []string{"site-packages", "dist-packages"} {
 				look(fmt.Sprintf("%s/lib/python3.%d/%s", prefix, minor, kind))
 			}
@@ -371,6 +371,22 @@ func (r *softwareReader) pythonFolders(ctx context.Context, env []string, workDi
 	wg.Wait()
 	slices.Sort(folders)
 	return folders
+}
+
+// pythonMinors are the versions 3.N that may be below a prefix: the one that its python3 leads to, or all
+// that are in use, since the engine lists no folders.
+func (r *softwareReader) pythonMinors(ctx context.Context, prefix string) []int {
+	if resolved, _, err := r.files.stat(ctx, prefix+"/bin/python3"); err == nil {
+		var minor int
+		if _, err := fmt.Sscanf(path.Base(resolved), "python3.%d", &minor); err == nil {
+			return []int{minor}
+		}
+	}
+	var minors []int
+	for minor := 6; minor <= 15; minor++ {
+		minors = append(minors, minor)
+	}
+	return minors
 }
 
 // python reads the frameworks of one folder from their own version files.

@@ -9,9 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/moby/moby/client"
@@ -72,10 +72,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 func (a *app) endpoint(contextName string) (docker.Endpoint, error) {
 	store := a.cli.ContextStore()
 	stored, err := store.GetMetadata(contextName)
-	switch {
-	case cerrdefs.IsNotFound(err):
-		return docker.Endpoint{}, fmt.Errorf("there is no docker context %q\nlist them with: docker context ls", contextName)
-	case err != nil:
+	if err != nil {
 		return docker.Endpoint{}, fmt.Errorf("docker context %q: %w", contextName, err)
 	}
 	meta, err := docker.EndpointFromContext(stored)
@@ -102,14 +99,31 @@ func run(ctx context.Context, argv ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.WaitDelay = 100 * time.Millisecond
 	var out limited
-	cmd.Stdout = &out
+	said := tail{most: 1 << 10}
+	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
+		} else if text := strings.TrimSpace(said.String()); text != "" {
+			err = fmt.Errorf("%s (%w)", text, err)
 		}
 		return out.Bytes(), fmt.Errorf("%s: %w", argv[0], err)
 	}
 	return out.Bytes(), nil
+}
+
+// tail keeps the last bytes that were written to it.
+type tail struct {
+	bytes.Buffer
+	most int
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.Buffer.Write(p)
+	if over := t.Len() - t.most; over > 0 {
+		t.Next(over)
+	}
+	return len(p), nil
 }
 
 var errTooMuch = errors.New("output is larger than 64 MiB")

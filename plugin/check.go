@@ -349,6 +349,13 @@ func writeImage(b *strings.Builder, width int, a *checkAnswer) {
 		if len(g.Requirements) == 0 {
 			continue
 		}
+		if g.Index == nil && len(a.unknown()) > 0 && width > 0 { // nothing to hold it against: the demand alone
+			for _, r := range g.Requirements {
+				first, _, _ := strings.Cut(r.Value, " ")
+				b.WriteString(shorten(fmt.Sprintf("%-9s %s", "Demands", harmlessName(r.Variable+"="+first)), width) + "\n")
+			}
+			continue
+		}
 		title := "No GPU visible"
 		if g.Index != nil {
 			title = fmt.Sprintf("GPU %d", *g.Index)
@@ -436,20 +443,41 @@ func (a *checkAnswer) verdict(width int) string {
 	if len(a.Findings) > 0 {
 		return b.String()
 	}
-	unknown := slices.ContainsFunc(a.GPUs, func(g fixes.GPUCheck) bool {
-		return slices.ContainsFunc(g.Requirements, func(r fixes.Requirement) bool { return r.Satisfied == fixes.MetUnknown })
-	})
+	unknown := a.unknown()
 	switch {
 	case a.Image != nil && !a.wantsGPU:
 		return wrap("– This image asks for no GPU.", width)
-	case unknown:
-		return wrap("? The driver here is not known, so its requirements could not be held against it: name one by --driver, or read another machine by --from.", width)
+	case len(unknown) > 0:
+		return wrap(fmt.Sprintf("? The requirements could not be held against this machine: not known is %s. Name a driver by --driver, or read another machine by --from.", strings.Join(unknown, ", ")), width)
+	case a.Container != "" && slices.ContainsFunc(a.Software, func(v fixes.SoftwareVerdict) bool { return v.Runs == fixes.MetNo }):
+		return wrap("– No NVIDIA GPU here: this container computes on the CPU.", width)
 	case a.Image != nil:
 		return wrap("✓ This driver and these GPUs meet what the image asks for.", width)
 	case len(a.Software) == 0:
 		return wrap("– No part of CUDA and no framework was found in this container.", width)
 	}
 	return wrap("✓ Nothing found in this container stands against this driver and these GPUs.", width)
+}
+
+// unknown are the properties that a requirement hangs on and that are not known here.
+func (a *checkAnswer) unknown() []string {
+	var names []string
+	for _, g := range a.GPUs {
+		for _, r := range g.Requirements {
+			if r.Satisfied != fixes.MetUnknown {
+				continue
+			}
+			for _, alternative := range r.Alternatives {
+				for _, c := range alternative.Conditions {
+					if c.Have == "" && !slices.Contains(names, c.Property) {
+						names = append(names, c.Property)
+					}
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // bytesText is a size in binary units, as docker gpu shows memory.

@@ -45,6 +45,8 @@ func Main(version string, args []string) int {
 			return writeMetadata(os.Stdout, version)
 		case nvmlCommand:
 			return serveNVML(args[2:], os.Stdin, os.Stdout, os.Stderr)
+		case k8sCleanCommand:
+			return serveK8sClean(os.Stdin, os.Stderr)
 		}
 	}
 	if os.Getenv(metadata.ReexecEnvvar) == "" {
@@ -172,6 +174,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
 	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil))
 	cmd.AddCommand(newCheckCmd(app, nil))
+	cmd.AddCommand(newK8sCmd(app))
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))

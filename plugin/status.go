@@ -2,11 +2,8 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -85,52 +82,6 @@ func runStatus(ctx context.Context, app *app, opts *statusOptions) error {
 		return writeJSON(app.out(), answer, "  ")
 	}
 	return writeTemplate(app.out(), opts.template(), answer)
-}
-
-// readSnapshot reads a file that `status --format json` or `report` wrote; "-" is standard input.
-func readSnapshot(path string, stdin io.Reader) (*inspect.Snapshot, error) {
-	const most = 256 << 20
-	in := stdin
-	if path != "-" {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("docker gpu: %w", err)
-		}
-		defer f.Close()
-		in = f
-	}
-	data, err := io.ReadAll(io.LimitReader(in, most+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("docker gpu: %s: %w", path, err)
-	case len(data) > most:
-		return nil, fmt.Errorf("docker gpu: %s: larger than 256 MiB: not a snapshot", path)
-	}
-	var head struct {
-		SchemaVersion *int            `json:"schemaVersion"`
-		Snapshot      json.RawMessage `json:"snapshot"` // of a report
-	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		var syntax *json.SyntaxError
-		if errors.As(err, &syntax) {
-			return nil, fmt.Errorf("docker gpu: %s is not a snapshot: not JSON at byte %d: %w", path, syntax.Offset, err)
-		}
-		return nil, fmt.Errorf("docker gpu: %s is not a snapshot: %w", path, err)
-	}
-	switch {
-	case head.SchemaVersion == nil || *head.SchemaVersion < 1:
-		return nil, fmt.Errorf("docker gpu: %s is not a snapshot: it has no schemaVersion\nmake one with: docker gpu status --format json", path)
-	case *head.SchemaVersion > inspect.SchemaVersion:
-		return nil, fmt.Errorf("docker gpu: %s is a snapshot of schema version %d, this docker gpu reads up to %d: update docker gpu", path, *head.SchemaVersion, inspect.SchemaVersion)
-	}
-	if len(head.Snapshot) > 0 {
-		data = head.Snapshot
-	}
-	s := &inspect.Snapshot{}
-	if err := json.Unmarshal(data, s); err != nil {
-		return nil, fmt.Errorf("docker gpu: %s is a damaged snapshot: %w", path, err)
-	}
-	return s, nil
 }
 
 // runStatusAll asks all contexts side by side; one that does not answer delays the rest at most by its
