@@ -21,9 +21,10 @@ type Machine struct {
 	Environ      func() []string // all variables, as os.Environ has them; nil: none
 	Now          func() time.Time
 	WorkDir      string
-	Headers      map[string]string            // that the user's configuration puts on every question to the engine
-	Booted       func() (time.Duration, bool) // how long this kernel runs (CLOCK_BOOTTIME), where it can be told
-	Seen         *ProcessesSeen               // what earlier readings found in /proc; nil: nothing is kept
+	Headers      map[string]string                                     // that the user's configuration puts on every question to the engine
+	Open         func(context.Context, []string) ([]DeviceOpen, error) // tells of device nodes whether they can be opened
+	Booted       func() (time.Duration, bool)                          // how long this kernel runs (CLOCK_BOOTTIME), where it can be told
+	Seen         *ProcessesSeen                                        // what earlier readings found in /proc; nil: nothing is kept
 }
 
 // Runner starts an outside program and returns its standard output: the last resort, for facts that no

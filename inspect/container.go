@@ -22,6 +22,7 @@ type Container struct {
 	Grant          Grant             `json:"grant"`
 	Asks           Asks              `json:"asks"`
 	Usage          *Usage            `json:"usage,omitempty"`
+	Inside         *Inside           `json:"inside,omitempty"`      // nil: not looked at
 	Output         *Output           `json:"output,omitempty"`      // nil: not read
 	DeviceRules    []string          `json:"deviceRules,omitempty"` // of its device cgroup, "c 195:* rwm"; nil: not known
 	ComposeProject string            `json:"composeProject,omitempty"`

@@ -62,6 +62,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 		return client.New(append(opts, client.WithUserAgent(command.UserAgent()))...)
 	}
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
+		m.Open = inspect.OpenFromChild(self, openCommand)
 		m.NVML = inspect.NVMLFromChild(self, nvmlCommand)
 		m.NVMLTopology = inspect.NVMLFromChild(self, nvmlCommand, "--topology")
 	}

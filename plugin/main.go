@@ -47,6 +47,8 @@ func Main(version string, args []string) int {
 			return serveNVML(args[2:], os.Stdin, os.Stdout, os.Stderr)
 		case k8sCleanCommand:
 			return serveK8sClean(os.Stdin, os.Stderr)
+		case openCommand:
+			return serveOpen(args[2:], os.Stdout)
 		}
 	}
 	if os.Getenv(metadata.ReexecEnvvar) == "" {
@@ -153,6 +155,14 @@ func serveNVML(args []string, in io.Reader, out, stderr io.Writer) int {
 	return 0
 }
 
+// serveOpen is the child process that tells whether device nodes can be opened.
+func serveOpen(paths []string, out io.Writer) int {
+	if err := inspect.ServeOpen(paths, out); err != nil {
+		return 1
+	}
+	return 0
+}
+
 func newRootCmd(app *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:              name,
@@ -178,6 +188,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))
+	cmd.AddCommand(newHealthCmd(app, nil))
 	cmd.AddCommand(newHooksCmd(app))
 	cmd.AddCommand(newExplainCmd(app, nil))
 	return cmd
