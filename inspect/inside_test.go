@@ -26,7 +26,7 @@ func TestContainerAround(t *testing.T) {
 		{"a machine booted from an image that was a container", line("/", "/"), "pid:[4026531836]", "", []string{"/.dockerenv"}, false},
 		{"docker", line("/var/lib/docker/containers/"+idA+"/hostname", "/etc/hostname"), "pid:[4026532000]", "docker", []string{"/.dockerenv"}, true},
 		{"docker with the host's PIDs", line("/docker/containers/"+idA+"/hosts", "/etc/hosts"), "pid:[4026531836]", "docker", nil, true},
-		{"docker whose own files are hidden", line("/", "/"), "pid:[4026532000]", "docker", []string{"/.dockerenv"}, true},
+		{"docker whose own files are hidden", "700 680 0:40 / / rw,relatime - overlay overlay rw\n", "pid:[4026532000]", "docker", []string{"/.dockerenv"}, true},
 		{"podman", line("/run/containers/storage/overlay-containers/"+idA+"/userdata/hosts", "/etc/hosts"), "pid:[4026532000]", "podman", nil, true},
 		{"podman by its mark", line("/x", "/run/.containerenv"), "pid:[4026531836]", "podman", nil, true},
 		{"kubernetes", line("/var/lib/kubelet/pods/8b51/etc-hosts", "/etc/hosts"), "pid:[4026532000]", "kubernetes", nil, true},
