@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"bytes"
+	"encoding/json"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,14 +15,15 @@ import (
 // prefixes are what journals and runtimes put before a line.
 var prefixes = regexp.MustCompile(`^(?:` + strings.Join([]string{
 	`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                                      // syslog, journald
-	`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?(?:\| ?)?`, // docker -t, kubectl --timestamps, CRI
+	`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?`, // docker -t, kubectl --timestamps, CRI
 	`\[\s*\d+\.\d+\] `, // kernel
 	`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] `, // dmesg -T
 	`[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] `,           // klog
 	`\[(?:pod|rank|default)[\w./-]*\d?\]:? ?`,                       // kubectl --prefix, torchrun
-	`[\w.-]{1,60} +\| `,                      // compose
+	`[\w.@-]{1,80} +\| `,                      // compose
 	`(?:> ?)+`,                               // quoted in mail and Markdown
 	`(?:time="[^"]{10,40}" )?level=\w+ msg=`, // logrus
+	`\s*(?:kernel: )?NVRM: +`,                // the driver, which wraps its lines itself
 }, `|`) + `)+`)
 
 // escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
@@ -72,7 +74,7 @@ func unescape(b []byte) []byte {
 // canon is a line as expressions see it: without escapes, quotes, backslashes and control characters,
 // every run of blanks as one.
 func canon(line []byte) string {
-	line = unescape(line)
+	line = unescape(message(line))
 	out := make([]byte, 0, len(line))
 	blank := true // leading blanks go
 	for i := 0; i < len(line); {
@@ -117,11 +119,49 @@ func canon(line []byte) string {
 
 // prefixLength is how many bytes of a line its journal or runtime put there.
 func prefixLength(line []byte) int {
-	if len(line) > 300 {
-		line = line[:300]
+	line = line[:min(len(line), 300)]
+	n := 0
+	for len(line) > n && line[n] == 0x1b { // colours before it
+		at := escapes.FindIndex(line[n:])
+		if at == nil || at[0] != 0 || at[1] == 0 {
+			break
+		}
+		n += at[1]
 	}
-	if at := prefixes.FindIndex(line); at != nil {
-		return at[1]
+	if at := prefixes.FindIndex(line[n:]); at != nil {
+		return n + at[1]
 	}
 	return 0
+}
+
+// message is what a line of structured JSON says, or the line where it is none.
+func message(line []byte) []byte {
+	trimmed := bytes.TrimSpace(line)
+	if len(trimmed) < 2 || trimmed[0] != '{' || trimmed[len(trimmed)-1] != '}' {
+		return line
+	}
+	var fields map[string]any
+	if json.Unmarshal(trimmed, &fields) != nil {
+		return line
+	}
+	var said []string
+	for _, name := range []string{"log", "msg", "message", "MESSAGE", "text", "error", "err", "exc_info", "stack"} {
+		if s, ok := fields[name].(string); ok {
+			said = append(said, s)
+		}
+	}
+	if len(said) == 0 {
+		return line
+	}
+	return []byte(strings.Join(said, " "))
+}
+
+// logField is what docker's json-file driver was given, or the line where another wrote it.
+func logField(line []byte) []byte {
+	if rest, ok := bytes.CutPrefix(line, []byte(`{"log":"`)); ok {
+		if end := bytes.LastIndex(rest, []byte(`","stream":"`)); end >= 0 {
+			return bytes.TrimSuffix(rest[:end], []byte(`\n`))
+		}
+	}
+	return line
 }

@@ -183,7 +183,7 @@ func (w *window) split(last bool) {
 
 func (w *window) line(start, end int, cut bool) {
 	at := len(w.lines)
-	text := w.buf[start:end]
+	text := logField(w.buf[start:end])
 	if w.search.within() && (at == 0 || !w.lines[at-1].cut) {
 		text = text[prefixLength(text):]
 	}
@@ -266,8 +266,16 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if ref.Unless != "" && expression(ref.Unless, "i").MatchString(text) {
-		return
+	if ref.Unless != "" {
+		unless := expression(ref.Unless, "i")
+		if unless.MatchString(text) {
+			return
+		}
+		if first == last && ref.Lines == 0 && w.width(h.line) >= 60 { // what speaks against it may stand in the wrapped rest
+			if a, b := w.wrapped(h.line); a < b && unless.MatchString(w.join(max(a, h.line-1), min(b, h.line+1), "")) {
+				return
+			}
+		}
 	}
 	if len(ref.With)+len(ref.Absent) > 0 {
 		t := &w.tried[h.symptom]
@@ -293,7 +301,7 @@ func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lin
 func (w *window) join(first, last int, between string) string {
 	var b strings.Builder
 	for i := first; i <= last; i++ {
-		line := w.bytes(i)
+		line := message(w.bytes(i))
 		if i > first && !w.lines[i-1].cut {
 			b.WriteString(between)
 			line = line[prefixLength(line):]
@@ -302,6 +310,9 @@ func (w *window) join(first, last int, between string) string {
 	}
 	return b.String()
 }
+
+// The driver wraps its own messages in the kernel log.
+var nvrm, xid = []byte("NVRM: "), []byte("Xid")
 
 // wrapMax is how many lines before and after a line may be the same message, wrapped.
 const wrapMax = 6
@@ -327,6 +338,9 @@ func (w *window) continues(line int) bool {
 	}
 	if line+1 >= len(w.lines) {
 		return false
+	}
+	if bytes.Contains(w.bytes(line), nvrm) && bytes.Contains(w.bytes(line+1), nvrm) && !bytes.Contains(w.bytes(line+1), xid) {
+		return true
 	}
 	width, next := w.width(line), w.width(line+1)
 	if width < 40 || width > 260 || next == 0 {
@@ -395,7 +409,7 @@ func (w *window) wholeText() [2]string {
 	wraps := false
 	for i := range w.lines {
 		line := w.bytes(i)
-		text := canon(line)
+		text := canon(line[prefixLength(line):])
 		plain.WriteString(text)
 		plain.WriteByte('\n')
 		joined.WriteString(text)

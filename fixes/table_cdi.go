@@ -80,6 +80,7 @@ var tableCdi = []Entry{
 			{Match: "adding custom device .{0,3}nvidia\\.com/gpu", Absent: []string{"docker[- ]compose|compose\\.ya?ml|services:|Container \\S+ +(Creat|Start)"}, Weight: 72, Literals: []string{"addingcustomdevice"}},
 			{Match: "(nvidia\\.com/gpu=\\S+ ?:? .{0,40}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path).{0,30}nvidia\\.com/gpu", Absent: []string{"docker[- ]compose|compose\\.ya?ml|services:"}, Weight: 60, Literals: []string{"invaliddevicemapping", "invaliddevicepath", "invaliddevicespecification", "nvidia.com/gpu="}},
 			{Match: "features?.{0,10}cdi\\W{0,5}false", Weight: 64, Literals: []string{"feature", "features"}},
+			{Match: "\\bstat nvidia\\.com/gpu", With: []string{"podman (run|version|create|--version|\\d)|docker run"}, Weight: 72, Literals: []string{"statnvidia.com/gpu"}},
 		},
 		Steps: []Advice{
 			{Text: "Switch the feature on in daemon.json", Command: "sudo nvidia-ctk runtime configure --runtime=docker --cdi.enabled"},

@@ -81,6 +81,7 @@ var tableLostInContainer = []Entry{
 			{Match: "(suspend|resume|sleep|hibernat|wake|woke)\\w*", With: []string{"unknown error|999|nvidia_uvm|CUDA_ERROR_UNKNOWN|cuInit", "cuda|nvidia"}, Absent: []string{"NVML: Unknown Error"}, Weight: 58, Literals: []string{"hibernat", "resume", "sleep", "suspend", "wake", "woke"}},
 			{Match: "(rmmod|modprobe -r|unload|reload\\w*) (the )?nvidia[_-]uvm.{0,120}(fix|help|works?|solv|back|again)", Weight: 64, Literals: []string{"nvidia-uvm", "nvidia_uvm", "thenvidia-uvm", "thenvidia_uvm"}},
 			{Match: "nvidia[_-]uvm.{0,60}(Unknown symbol|broken state|stuck|failed)", Unless: "not found in directory", Weight: 52, Literals: []string{"nvidia-uvm", "nvidia_uvm"}},
+			{Match: "init\\w* (failure|failed|error)\\W{0,3}999\\b", Weight: 56, Literals: []string{"error", "failed", "failure"}},
 		},
 		Steps: []Advice{
 			{Text: "Stop what uses CUDA, and load the module anew", Command: "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"},

@@ -23,7 +23,7 @@ var tableNone = []Entry{
 			{Match: "libcuda\\.so\\.1 is not a symbolic link", Weight: 10, Literals: []string{"libcuda.so.1isnotasymboliclink"}},
 			{Match: "NV_WARN_NOTHING_TO_DO", Weight: 10, Literals: []string{"nv_warn_nothing_to_do"}},
 			{Match: "Receive command failed, assuming client exit", Weight: 10, Literals: []string{"receivecommandfailed,assumingclientexit"}},
-			{Match: "(loading out-of-tree module taints kernel|module license NVIDIA taints kernel|module verification failed: signature and/or required key missing)", With: []string{"nvidia"}, Weight: 10, Literals: []string{"licensenvidiataintskernel", "loadingout-of-treemoduletaintskernel", "verificationfailed:signatureand/orrequiredkeymissing"}},
+			{Match: "module verification failed: signature and/or required key missing", With: []string{"nvidia"}, Weight: 10, Literals: []string{"moduleverificationfailed:signatureand/orrequiredkeymissing"}},
 			{Match: "SW Power Cap\\W{1,60}Active", Unless: "Not Active", Weight: 10, Literals: []string{"swpowercap"}},
 			{Match: "Gen(eration)?\\W{1,40}(Current|1\\b).{0,80}|LnkSta:.{0,60}Speed 2\\.5GT/s", With: []string{"idle", "PCIe|PCI-?Express|LnkSta", "gpu|nvidia"}, Weight: 10, Literals: []string{"gen", "generation", "speed2.5gt/s"}},
 			{Match: "(avc: ?denied|apparmor=DENIED).{0,300}", Unless: "nvidia|libcuda", With: []string{"nvidia|cuda|gpu"}, Weight: 8, Literals: []string{"apparmor=denied", "avc:denied"}},
@@ -32,6 +32,7 @@ var tableNone = []Entry{
 			{Match: "Because the driver is older than the (PTX compiler|ptxas) version", Weight: 10, Literals: []string{"becausethedriverisolderthantheptxasversion", "becausethedriverisolderthantheptxcompilerversion"}},
 			{Match: "Persistence mode is (currently )?(disabled|off)|persistence mode.{0,30}deprecated|persistence mode is disabled on device", Weight: 8, Literals: []string{"persistence"}},
 			{Match: "Failed to (open|create) .{0,20}/dev/nvidia-caps.{0,60}(ignored|ignoring)|nvidia-caps.{0,40}not found, ignoring", Weight: 6, Literals: []string{"/dev/nvidia-caps", "notfound,ignoring"}},
+			{Match: "Processes:.{0,60}Process name.{0,40}GPU Memory.{0,60}\\|=+\\|.{0,3}\\+-+\\+", Lines: 6, Weight: 9, Literals: []string{"processname"}},
 		},
 		Steps: []Advice{
 			{Text: "Nothing to do"},
