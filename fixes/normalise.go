@@ -14,13 +14,13 @@ import (
 
 // prefixes are what journals and runtimes put before a line.
 var prefixes = regexp.MustCompile(`^(?:` + strings.Join([]string{
-	`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                                      // syslog, journald
+	`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                             // syslog, journald
 	`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?`, // docker -t, kubectl --timestamps, CRI
 	`\[\s*\d+\.\d+\] `, // kernel
 	`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] `, // dmesg -T
 	`[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] `,           // klog
 	`\[(?:pod|rank|default)[\w./-]*\d?\]:? ?`,                       // kubectl --prefix, torchrun
-	`[\w.@-]{1,80} +\| `,                      // compose
+	`[\w.@-]{1,80} +\| `,                     // compose
 	`(?:> ?)+`,                               // quoted in mail and Markdown
 	`(?:time="[^"]{10,40}" )?level=\w+ msg=`, // logrus
 	`\s*(?:kernel: )?NVRM: +`,                // the driver, which wraps its lines itself

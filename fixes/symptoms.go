@@ -101,6 +101,21 @@ func newScanner(x *symptomIndex) *scanner {
 	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms))}
 }
 
+// A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
+// device found"). What it says counts only where NVIDIA's name, or something that only it has, is in it.
+const (
+	otherVendors = `\bamdgpu\b|\brocm|\bhip(blas|Error|Malloc|MemAlloc|cc)?\b|/dev/kfd|\bgfx\d{3,4}\b|\bRadeon\b|\bi915\b|level[-_ ]zero|\bxpu\b|\boneapi\b|\bhabana|\bgaudi|MPS backend|\bAMD (GPU|Instinct)|Intel (Arc|GPU|\(R\) Arc)`
+	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io`
+)
+
+// generic are causes that need no NVIDIA GPU to strike.
+var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",
+	"arch-mismatch", "engine-too-old", "device-permission-denied", "compose-syntax", "compose-too-old", "gpus-flag-quoting"}
+
+func (s *scanner) ofNVIDIA(entry int) bool {
+	return !slices.Contains(generic, s.index.entries[entry].ID)
+}
+
 type textLine struct {
 	start, end int // in the window
 	number     int
@@ -277,13 +292,13 @@ func (w *window) try(h hit) {
 			}
 		}
 	}
-	if len(ref.With)+len(ref.Absent) > 0 {
+	if len(ref.With)+len(ref.Absent) > 0 || w.ofNVIDIA(ref.entry) {
 		t := &w.tried[h.symptom]
 		if t.skip > 0 {
 			t.skip--
 			return
 		}
-		if !w.fits(ref.Symptom) {
+		if !w.fits(ref.Symptom) || w.ofNVIDIA(ref.entry) && w.somewhere(otherVendors) && !w.somewhere(nvidia) {
 			t.failed++
 			t.skip = 1<<min(max(t.failed-6, 0), 30) - 1
 			return

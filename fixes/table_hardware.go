@@ -9,8 +9,8 @@ var tableHardware = []Entry{
 		Cause:    "The GPU has fallen off the PCI bus and no longer answers the driver.",
 		Explains: []ID{"xid-error", "gpu-init-failed", "cgroup-device-lost", "gpu-reset-required", "cuda-driver-too-old", "gpu-not-requested", "nccl-problem", "uvm-broken", "no-nvidia-gpu", "cdi-generation-failed", "ecc-error"},
 		Symptoms: []Symptom{
-			{Match: "fallen off the bus", Weight: 84, Literals: []string{"fallenoffthebus"}},
-			{Match: "\\bGPU is lost", Weight: 82, Literals: []string{"gpuislost"}},
+			{Match: "fallen off the bus", With: []string{"nvidia|NVRM|Xid|nvml|cuda"}, Weight: 84, Literals: []string{"fallenoffthebus"}},
+			{Match: "\\bGPU is lost", With: []string{"nvidia|NVRM|Xid|nvml|cuda|Unable to determine"}, Weight: 82, Literals: []string{"gpuislost"}},
 			{Match: "Unable to determine the device handle for (gpu|GPU)", Unless: "requires reset", Weight: 80, Literals: []string{"unabletodeterminethedevicehandleforgpu"}},
 			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?79\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}79\\b", Weight: 84, Literals: []string{"xid", "xids"}},
 			{Match: "NVML_ERROR_GPU_IS_LOST|NVMLError_GpuIsLost", Weight: 82, Literals: []string{"nvml_error_gpu_is_lost", "nvmlerror_gpuislost"}},
@@ -149,7 +149,7 @@ var tableHardware = []Entry{
 		Docs: "https://docs.nvidia.com/deploy/mps/index.html"},
 	{ID: "mps-problem", Title: "CUDA's multi-process service is not reachable", Severity: "error",
 		Cause:    "The program is set up to use the CUDA Multi-Process Service (MPS), whose daemon does not run, failed or is not reachable from the container.",
-		Explains: []ID{"compute-mode-exclusive", "gpu-not-requested", "uvm-broken", "cuda-out-of-memory", "xid-error"},
+		Explains: []ID{"compute-mode-exclusive", "gpu-not-requested", "uvm-broken", "xid-error"},
 		Symptoms: []Symptom{
 			{Match: "MPS client failed to connect", Weight: 80, Literals: []string{"mpsclientfailedtoconnect"}},
 			{Match: "CUDA_ERROR_MPS_\\w+|cudaErrorMps\\w+", Weight: 80, Literals: []string{"_error_mps_", "errormps"}},
@@ -191,7 +191,7 @@ var tableHardware = []Entry{
 		Symptoms: []Symptom{
 			{Match: "LnkSta:.{0,60}Width x\\d+ \\(downgraded\\)", With: []string{"nvidia|10de"}, Weight: 72, Literals: []string{"(downgraded)"}},
 			{Match: "LnkSta:.{0,60}Speed \\S+ \\(downgraded\\)", Unless: "idle", With: []string{"load|slow|training|busy|bandwidth|under"}, Weight: 54, Literals: []string{"(downgraded)"}},
-			{Match: "(available PCIe bandwidth|limited) ?,? ?limited by .{0,60}PCIe x\\d+ link", With: []string{"nvidia|10de|NVRM|gpu"}, Weight: 68, Literals: []string{"availablepciebandwidth,limitedby", "availablepciebandwidthlimitedby", "limited,limitedby", "limitedlimitedby"}},
+			{Match: "(available PCIe bandwidth|limited) ?,? ?limited by .{0,60}PCIe x\\d+ link", With: []string{"nvidia|10de|NVRM|gpu|PCIe x16 link\\)"}, Weight: 68, Literals: []string{"availablepciebandwidth,limitedby", "availablepciebandwidthlimitedby", "limited,limitedby", "limitedlimitedby"}},
 			{Match: "Link Width\\s+Max ?: ?(16x|8x)\\s+Current ?: ?(1x|2x|4x)", Lines: 3, Weight: 68, Literals: []string{"linkwidthmax:16xcurrent:1x", "linkwidthmax:16xcurrent:2x", "linkwidthmax:16xcurrent:4x", "linkwidthmax:8xcurrent:1x", "linkwidthmax:8xcurrent:2x", "linkwidthmax:8xcurrent:4x"}},
 			{Match: "Link Width\\s+Max ?: ?16x\\s+Current ?: ?8x", Lines: 3, Weight: 62, Literals: []string{"linkwidthmax:16xcurrent:8x"}},
 			{Match: "(PCIe|PCI Express|link)( link)? (width|speed|lanes|gen\\w*)?.{0,60}(x1|x2|x4|1x|2x|4x|Gen ?1|Gen ?2|2\\.5 ?GT/s|degraded|downgraded|reduced|only)\\b.{0,80}", With: []string{"(instead of|rather than|should be|expected|of|capable|max(imum)?|not|degraded|downgraded|out of)[^\\n]{0,40}(x?16x?|x?8x?|Gen ?[345]|\\d+(\\.\\d)? ?GT/s|link|width)", "gpu|nvidia", "load|slow|bandwidth|training|degraded|downgraded|under|throughput|width"}, Absent: []string{"idle[^\\n]{0,60}(gen ?1|2\\.5)|(gen ?1|2\\.5)[^\\n]{0,60}idle"}, Weight: 52, Literals: []string{"link", "pcie", "pciexpress"}},
@@ -208,9 +208,9 @@ var tableHardware = []Entry{
 		Symptoms: []Symptom{
 			{Match: "(HW|SW|Hardware|Software) Thermal Slowdown\\W{1,60}Active", Unless: "Thermal Slowdown\\W{1,60}Not Active", Weight: 74, Literals: []string{"hardwarethermalslowdown", "hwthermalslowdown", "softwarethermalslowdown", "swthermalslowdown"}},
 			{Match: "thermal_slowdown\\W.{0,200}\\bActive\\b", Unless: "Not Active\\s*$", Lines: 2, Weight: 58, Literals: []string{"thermal_slowdown"}},
-			{Match: "(GPU|nvidia|temperature|temp).{0,80}(thermal\\w* throttl\\w+|throttl\\w+ .{0,40}(thermal|temperature|heat|hot)|overheat\\w*)", Weight: 58, Literals: []string{"overheat", "rottl", "throttl"}},
-			{Match: "(thermal\\w* throttl\\w+|throttl\\w+ (due to|because of|by) (heat|temperature|thermal\\w*)|overheat\\w*|thermal (slowdown|violation|limit))", Unless: "Not Active|CPU|Core temperature|package temperature|thermal_throttle: ?(CPU|Package)", With: []string{"gpu|nvidia"}, Weight: 54, Literals: []string{"overheat", "rottl", "thermallimit", "thermalslowdown", "thermalviolation", "throttl"}},
-			{Match: "(reached|exceed\\w*|above|over|beyond|at) .{0,30}(slowdown|shutdown|thermal) (temperature|threshold|limit)", With: []string{"gpu|nvidia"}, Weight: 58, Literals: []string{"shutdownlimit", "shutdowntemperature", "shutdownthreshold", "slowdownlimit", "slowdowntemperature", "slowdownthreshold", "thermallimit", "thermaltemperature", "thermalthreshold"}},
+			{Match: "(GPU|nvidia|temperature|temp).{0,80}(thermal\\w* throttl\\w+|throttl\\w+ .{0,40}(thermal|temperature|heat|hot)|overheat\\w*)", Unless: "CPU\\d* ?:|Core temperature|Package temperature|amdgpu", With: []string{"nvidia|NVML|cuda|DCGM|GeForce|Tesla|RTX|\\b[AHLV]\\d{2,3}\\b"}, Weight: 58, Literals: []string{"overheat", "rottl", "throttl"}},
+			{Match: "(thermal\\w* throttl\\w+|throttl\\w+ (due to|because of|by) (heat|temperature|thermal\\w*)|overheat\\w*|thermal (slowdown|violation|limit))", Unless: "Not Active|CPU|Core temperature|package temperature|thermal_throttle: ?(CPU|Package)", With: []string{"nvidia|NVML|cuda|DCGM|GeForce|Tesla|RTX|\\b[AHLV]\\d{2,3}\\b"}, Weight: 54, Literals: []string{"overheat", "rottl", "thermallimit", "thermalslowdown", "thermalviolation", "throttl"}},
+			{Match: "(reached|exceed\\w*|above|over|beyond|at) .{0,30}(slowdown|shutdown|thermal) (temperature|threshold|limit)", With: []string{"nvidia|NVML|cuda|DCGM|GeForce|Tesla|RTX|\\b[AHLV]\\d{2,3}\\b"}, Weight: 58, Literals: []string{"shutdownlimit", "shutdowntemperature", "shutdownthreshold", "slowdownlimit", "slowdowntemperature", "slowdownthreshold", "thermallimit", "thermaltemperature", "thermalthreshold"}},
 		},
 		Steps: []Advice{
 			{Text: "See temperature, limits and reasons", Command: "nvidia-smi -q -d TEMPERATURE,PERFORMANCE"},
@@ -222,7 +222,7 @@ var tableHardware = []Entry{
 		Symptoms: []Symptom{
 			{Match: "(HW|Hardware) Power Brake( Slowdown)?\\W{1,60}Active", Unless: "Power Brake( Slowdown)?\\W{1,60}Not Active", Weight: 72, Literals: []string{"hardwarepowerbrake", "hardwarepowerbrakeslowdown", "hwpowerbrake", "hwpowerbrakeslowdown"}},
 			{Match: "power[_ ]brake", Unless: "Not Active", With: []string{"\\bActive\\b|asserted|engaged|slow|throttl"}, Absent: []string{"Power Brake( Slowdown)?\\W{1,60}Not Active"}, Weight: 52, Literals: []string{"power*brake", "power_brake", "powerbrake"}},
-			{Match: "(power (limit|cap|capped|capping|limited)|capped at|limited to) .{0,60}(\\d+ ?W\\b|watts?|below|lower|default)", With: []string{"slow|throttl|clocks?|performance|low|half|lower", "gpu|nvidia"}, Absent: []string{"Thermal Slowdown\\W{1,60}Active[^\\n]{0,3}\\n"}, Weight: 50, Literals: []string{"cappedat", "limitedto", "powercap", "powercapped", "powercapping", "powerlimit", "powerlimited"}},
+			{Match: "(power (limit|cap|capped|capping|limited)|capped at|limited to) .{0,60}(\\d+ ?W\\b|watts?|below|lower|default)", With: []string{"\\bslow|throttl|clocks?|performance|half", "gpu|nvidia", "below|lower|reduced|default|\\bcut\\b|capped|halved|only"}, Absent: []string{"(^|\\n)[^\\n]{0,20}Thermal Slowdown\\W{1,60}Active", "SW Power Cap\\W{1,60}Active"}, Weight: 50, Literals: []string{"cappedat", "limitedto", "powercap", "powercapped", "powercapping", "powerlimit", "powerlimited"}},
 			{Match: "(sw_power_cap|SW Power Cap|power cap\\w*)\\W.{0,60}\\bActive\\b", Unless: "Not Active", With: []string{"\\bslow(er|ly)?\\b|\\bhalf\\b|(power )?limit[^\\n]{0,30}(lower|below|reduced|set to)|clocks?[^\\n]{0,30}(low|drop|stuck at)"}, Weight: 52, Literals: []string{"powercap", "sw_power_cap", "swpowercap"}},
 			{Match: "HW Slowdown\\W{1,60}Active", Unless: "HW Slowdown\\W{1,60}Not Active", Absent: []string{"Thermal Slowdown\\W{1,60}Active"}, Weight: 50, Literals: []string{"hwslowdown"}},
 			{Match: "(insufficient|not enough|lack of) power.{0,60}(gpu|nvidia|throttl|slow)", Weight: 46, Literals: []string{"insufficientpower", "lackofpower", "notenoughpower"}},

@@ -51,6 +51,10 @@ var tableLostInContainer = []Entry{
 			{Match: "(failed to stat CDI host device|CDI.{0,80}) .{0,3}/dev/nvidia\\S+.{0,40}no such file", Weight: 70, Literals: []string{"/dev/nvidia"}},
 			{Match: "lstat /dev/nvidia\\S+: no such file|error gathering device information.{0,60}/dev/nvidia", Weight: 70, Literals: []string{"errorgatheringdeviceinformation", "lstat/dev/nvidia"}},
 			{Match: "No such file or directory.{0,30}/dev/nvidia(-uvm|-modeset|ctl)", Weight: 60, Literals: []string{"nosuchfileordirectory"}},
+			{Match: "\\bnvidia[-_]uvm\\b.{0,40}(missing|absent|not (there|present|exist|created|listed|available)|isn.?t|does(n.?t| not) exist|no such)|\\b(no|missing|without|lacks?|there is no)\\b.{0,20}nvidia[-_]uvm", Unless: "not found in directory|modprobe: FATAL|module nvidia", Weight: 56, Literals: []string{"nvidia-uvm", "nvidia_uvm"}},
+			{Match: "(nvidia-modprobe -[uc]\\S*|nvidia-modprobe).{0,160}(fix|help|works?\\b|solv|creat|appear|then|again|brings? (it|them)|makes? (it|them))", With: []string{"cuda|gpu"}, Weight: 56, Literals: []string{"nvidia-modprobe"}},
+			{Match: "crw\\S* .{0,60}/dev/nvidiactl", With: []string{"\\b999\\b|CUDA unknown error|CUDA_ERROR_UNKNOWN|cudaErrorUnknown|cuInit"}, Absent: []string{"nvidia-uvm"}, Weight: 62, Literals: []string{"/dev/nvidiactl"}},
+			{Match: "(open|stat|mknod|access)\\w* (failed|error):? /dev/nvidia", Unless: "permission denied|not permitted", Weight: 66, Literals: []string{"error/dev/nvidia", "error:/dev/nvidia", "failed/dev/nvidia", "failed:/dev/nvidia"}},
 		},
 		Steps: []Advice{
 			{Text: "Load the module and make the device files", Command: "sudo nvidia-modprobe -u -c=0 -m"},

@@ -33,6 +33,12 @@ var tableNone = []Entry{
 			{Match: "Persistence mode is (currently )?(disabled|off)|persistence mode.{0,30}deprecated|persistence mode is disabled on device", Weight: 8, Literals: []string{"persistence"}},
 			{Match: "Failed to (open|create) .{0,20}/dev/nvidia-caps.{0,60}(ignored|ignoring)|nvidia-caps.{0,40}not found, ignoring", Weight: 6, Literals: []string{"/dev/nvidia-caps", "notfound,ignoring"}},
 			{Match: "Processes:.{0,60}Process name.{0,40}GPU Memory.{0,60}\\|=+\\|.{0,3}\\+-+\\+", Lines: 6, Weight: 9, Literals: []string{"processname"}},
+			{Match: "computation_placer.{0,80}already registered|computation placer already registered", Weight: 10, Literals: []string{"alreadyregistered", "placeralreadyregistered"}},
+			{Match: "Delay kernel timed out: measured time has sub-optimal accuracy", Weight: 10, Literals: []string{"delaykerneltimedout:measuredtimehassub-optimalaccuracy"}},
+			{Match: "(Could not locate|Failed to locate) .{0,80}pattern \\S+ not found|Ignoring 32-bit libraries for", With: []string{"Generated CDI spec with version"}, Weight: 10, Literals: []string{"couldnotlocate", "failedtolocate", "ignoring32-bitlibrariesfor"}},
+			{Match: "Unable to get power limit for GPU", Weight: 8, Literals: []string{"unabletogetpowerlimitforgpu"}},
+			{Match: "CUDA Version:? ?\\d+\\.\\d+", With: []string{"(nvcc|image|toolkit|container|base|tag|release)[^\\n]{0,80}\\b\\d+\\.\\d", "(differ|mismatch|wrong|problem|normal|expected|why|worr|bug|conflict|mean|harm|matter|correct)\\w*"}, Weight: 8, Literals: []string{"cudaversion", "cudaversion:"}},
+			{Match: "DCGM unable to start: DCGM initialization error", Weight: 6, Literals: []string{"dcgmunabletostart:dcgminitializationerror"}},
 		},
 		Steps: []Advice{
 			{Text: "Nothing to do"},

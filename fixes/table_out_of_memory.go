@@ -53,6 +53,10 @@ var tableOutOfMemory = []Entry{
 			{Match: "SHMEM allocation limit is set to the default of 64MB", With: []string{"Bus error|exit(ed)?( with)?( code)?:? ?137|No space left|killed|Segmentation|NCCL WARN|unhandled system error|insufficient shared"}, Weight: 62, Literals: []string{"shmemallocationlimitissettothedefaultof64mb"}},
 			{Match: "(shm|tmpfs) +(64M|65536|67108864)\\b.{0,30}(100%|9\\d%)", Weight: 66, Literals: []string{"shm64m", "shm65536", "shm67108864", "tmpfs64m", "tmpfs65536", "tmpfs67108864"}},
 			{Match: "RuntimeError: .{0,20}(DataLoader worker|dataloader).{0,60}(exited unexpectedly)", With: []string{"shm|shared memory|bus error"}, Weight: 50, Literals: []string{"exitedunexpectedly"}},
+			{Match: "(exit ?code|exitcode|status|signal|code)\\W{0,4}-7\\b|\\bSIGBUS\\b|\\bsignal 7\\b", With: []string{"torch|vllm|sglang|nccl|cuda|worker|scheduler|shm|num_workers"}, Weight: 58, Literals: []string{"code", "exitcode", "sigbus", "signal", "signal7", "status"}},
+			{Match: "(Errno 28\\]?|No space left on device)", Unless: ": ?/(var|tmp|home|root|data|models?|cache|mnt|opt|workspace|usr|app|srv)\\b|write /|mkdir|layer|extract|overlay|docker|/\\.cache", With: []string{"multiprocessing|shared_memory|_posixshmem|DataLoader|num_workers|/psm_|/torch_|SemLock|shm"}, Absent: []string{"pip install|apt-get|docker build|failed to register layer"}, Weight: 52, Literals: []string{"errno28", "errno28]", "nospaceleftondevice"}},
+			{Match: "(shm[-_]size|--ipc=host|ipc: host).{0,120}(fix|help|work|solv|need|increase|raise|too small)|(increase|raise|bump).{0,20}(shm|/dev/shm|shared memory)", With: []string{"Bus error|killed|No space|exit|crash|hang|fail|error"}, Weight: 50, Literals: []string{"--ipc=host", "bump", "increase", "ipc:host", "raise", "shm-size", "shm_size"}},
+			{Match: "(not enough|insufficient|out of|too little|ran out of|run out of) shared memory", Weight: 62, Literals: []string{"insufficientsharedmemory", "notenoughsharedmemory", "outofsharedmemory", "ranoutofsharedmemory", "runoutofsharedmemory", "toolittlesharedmemory"}},
 		},
 		Steps: []Advice{
 			{Text: "Give the container more shared memory", Command: "docker run --gpus all --shm-size=8g IMAGE"},
@@ -71,6 +75,7 @@ var tableOutOfMemory = []Entry{
 			{Match: "\\[Not Found\\]\\W.{0,30}MiB|\\d+, \\[Not Found\\]|\\[N/A\\].{0,30}\\[Not Found\\]", Weight: 70, Literals: []string{",[notfound]", "[notfound]"}},
 			{Match: "PID .{0,60}(no longer exists|does not exist|is gone|not found|doesn.?t exist|no such process)", With: []string{"gpu|nvidia", "memory|MiB|VRAM"}, Weight: 66, Literals: []string{"doesnotexist", "isgone", "nolongerexists", "nosuchprocess", "notfound", "texist"}},
 			{Match: "leak\\w* (gpu|cuda|video|device) memory|(gpu|cuda|vram) memory leak", With: []string{"(stop|kill|remov|exit|gone|end|terminat|finish|crash)"}, Weight: 50, Literals: []string{"cudamemory", "cudamemoryleak", "devicememory", "gpumemory", "gpumemoryleak", "videomemory", "vrammemoryleak"}},
+			{Match: "\\b(no|without( any)?|zero|0|not a single) ((running|visible|gpu|compute|listed|cuda|active|corresponding|matching|owning) )*process(es)?\\b", Unless: "No running processes found", With: []string{"(\\d{4,6} ?MiB|\\d+(\\.\\d+)? ?(GB|GiB)|memory|VRAM)[^\\n]{0,60}(used|in use|allocated|occupied|held|full|taken)|(used|in use|allocated|occupied|held|uses?|holds?|show\\w*)[^\\n]{0,40}(\\d{4,6} ?MiB|\\d+ ?(GB|GiB))", "(kill|stop|remov|exit|crash|dead|gone|restart|finish|ended|down|still|yet|nothing)", "gpu|nvidia|vram"}, Weight: 60, Literals: []string{"process", "processes"}},
 		},
 		Steps: []Advice{
 			{Text: "Find what has the GPU's device files open, on the host as root", Command: "sudo fuser -v /dev/nvidia*"},

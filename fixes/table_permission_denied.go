@@ -143,6 +143,8 @@ var tablePermissionDenied = []Entry{
 			{Match: "(insufficient privileges to read device list from|Ignoring devices (specified|requested) (in|by)).{0,80}(NVIDIA_VISIBLE_DEVICES|environment|envvar)?", With: []string{"nvidia"}, Weight: 74, Literals: []string{"gnoringdevicesrequestedby", "gnoringdevicesrequestedin", "gnoringdevicesspecifiedby", "gnoringdevicesspecifiedin", "nsufficientprivilegestoreaddevicelistfrom"}},
 			{Match: "accept-nvidia-visible-devices-as-volume-mounts ?= ?true", With: []string{"no CUDA|not found|No devices|is_available|cannot open shared|envvar-when-unprivileged"}, Weight: 56, Literals: []string{"accept-nvidia-visible-devices-as-volume-mounts=true"}},
 			{Match: "NVIDIA_VISIBLE_DEVICES.{0,120}(ignored|refused|not accepted|rejected|disregarded).{0,80}unprivileged|unprivileged.{0,120}(ignores?|refuses?|not accepted|rejects?).{0,80}NVIDIA_VISIBLE_DEVICES", Weight: 68, Literals: []string{"nvidia_visible_devices"}},
+			{Match: "envvar-when-unprivileged", Unless: "unprivileged\\W{0,4}true", With: []string{"false|ignor|not (granted|given|honou?red|accepted|work)|no (gpu|device|nvidia)|cannot open|not found|No devices|refus"}, Weight: 54, Literals: []string{"envvar-when-unprivileged"}},
+			{Match: "only privileged containers .{0,60}NVIDIA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES.{0,80}only .{0,20}privileged", Weight: 62, Literals: []string{"nvidia_visible_devices", "onlyprivilegedcontainers"}},
 		},
 		Steps: []Advice{
 			{Text: "Ask in a way that the engine grants", Command: "docker run --rm --gpus all IMAGE nvidia-smi"},

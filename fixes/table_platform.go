@@ -59,7 +59,8 @@ var tablePlatform = []Entry{
 		Cause:    "The runtime was registered in the distribution's /etc/docker/daemon.json, but Docker Desktop's engine reads Docker Desktop's own settings.",
 		Explains: []ID{"runtime-not-registered", "toolkit-not-installed", "docker-not-restarted", "cdi-not-enabled"},
 		Symptoms: []Symptom{
-			{Match: "/etc/docker/daemon\\.json|nvidia-ctk runtime configure", With: []string{"Docker Desktop|docker-desktop", "unknown or invalid runtime|Unknown runtime|not (listed|shown|there|in|appear|show)|no effect|could not select device driver|does(n.?t| not) (read|know|appear|show|use|see|pick)|ignor|Runtimes:"}, Absent: []string{"desktop-linux", "docker-desktop on linux|Docker Desktop (for|on) Linux"}, Weight: 74, Literals: []string{"/etc/docker/daemon.json", "nvidia-ctkruntimeconfigure"}},
+			{Match: "/etc/docker/daemon\\.json|nvidia-ctk runtime configure", With: []string{"Docker Desktop|docker-desktop", "unknown or invalid runtime|Unknown runtime|not (listed|shown|there|in|appear|show)|no effect|could not select device driver|does(n.?t| not) (read|know|appear|show|use|see|pick)|ignor|Runtimes:"}, Absent: []string{"desktop-linux", "docker-desktop on linux|Docker Desktop (for|on) Linux", "WSL|Windows|/mnt/c/|microsoft-standard"}, Weight: 74, Literals: []string{"/etc/docker/daemon.json", "nvidia-ctkruntimeconfigure"}},
+			{Match: "/etc/docker/daemon\\.json|nvidia-ctk runtime configure", With: []string{"Docker Desktop|docker-desktop", "WSL|Windows|/mnt/c/|microsoft-standard", "unknown or invalid runtime|Unknown runtime|not (listed|shown|there|in|appear|show)|no effect|could not select device driver|does(n.?t| not) (read|know|appear|show|use|see|pick)|ignor|Runtimes:"}, Weight: 74, Literals: []string{"/etc/docker/daemon.json", "nvidia-ctkruntimeconfigure"}},
 			{Match: "systemctl (restart|reload) docker.{0,120}(Unit docker\\.service not found|not been booted with systemd)|Unit docker\\.service not found", With: []string{"Docker Desktop|WSL", "nvidia"}, Weight: 64, Literals: []string{"systemctlreloaddocker", "systemctlrestartdocker", "unitdocker.servicenotfound"}},
 		},
 		Steps: []Advice{
@@ -69,7 +70,7 @@ var tablePlatform = []Entry{
 		Docs: "https://docs.docker.com/desktop/features/gpu/"},
 	{ID: "docker-desktop-linux-vm", Title: "Docker Desktop on Linux runs a VM without the GPU", Severity: "error",
 		Cause:    "Docker Desktop on Linux runs containers in a virtual machine, to which the GPU is not passed.",
-		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "gpu-not-requested", "docker-desktop-own-config", "docker-not-restarted", "no-nvidia-gpu", "cdi-spec-missing", "driver-module-not-loaded", "wsl2-libs-missing"},
+		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "gpu-not-requested", "docker-not-restarted", "no-nvidia-gpu", "cdi-spec-missing", "driver-module-not-loaded", "wsl2-libs-missing"},
 		Symptoms: []Symptom{
 			{Match: "desktop-linux", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|no known GPU vendor|NVML|nvidia-smi|CUDA|--gpus|CDI devices|gpu"}, Absent: []string{"Windows|WSL|macOS|MacBook|darwin|Apple"}, Weight: 76, Literals: []string{"desktop-linux"}},
 			{Match: "\\.docker/desktop/docker\\.sock", With: []string{"could not select device driver|nvidia|gpu"}, Absent: []string{"/Users/|darwin|macOS", "permission denied while|Is the docker daemon running|Cannot connect"}, Weight: 76, Literals: []string{".docker/desktop/docker.sock"}},
