@@ -155,6 +155,7 @@ stop() {
 	local pid at
 	[ -d "$state" ] || return 0
 	state=$(cd "$state" && pwd)
+	if is_ours "$(cat "$state/dockerd.pid" 2>/dev/null || echo 0)"; then kill -CONT "$(cat "$state/dockerd.pid")"; fi # a script may have stopped it
 	if [ -S "$state/docker.sock" ]; then # so that the engine does not wait for containers that know no SIGTERM
 		timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" ps -q 2>/dev/null |
 			xargs -r timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" kill >/dev/null 2>&1 || true

@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,6 +39,10 @@ func setup(env *testscript.Env, engine string) error {
 			return err
 		}
 	}
+	examples, err := filepath.Abs("../examples")
+	if err != nil {
+		return err
+	}
 	states, err := os.MkdirTemp("/tmp", fmt.Sprintf("%s%d-", filepath.Base(statePrefix), os.Getpid()))
 	if err != nil {
 		return err
@@ -48,6 +53,8 @@ func setup(env *testscript.Env, engine string) error {
 	env.Setenv("ENGINE", engine)
 	env.Setenv("BENCH", bench)
 	env.Setenv("STATES", states)
+	env.Setenv("PLUGIN", plugin)
+	env.Setenv("EXAMPLES", examples)
 	env.Setenv("TOOLKIT", filepath.Join(bench, "toolkit"))
 	return nil
 }
@@ -94,6 +101,8 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"mknod":   mknodCommand,
 	"machine": machineCommand,
 	"expand":  expandCommand,
+
+	"deadsocket": deadSocketCommand,
 }
 
 // engineCommand: "engine start [-as NAME] [--nvidia] [DOCKERD-OPTION...]" and "engine stop [NAME]".
@@ -259,4 +268,15 @@ func expandCommand(ts *testscript.TestScript, neg bool, args []string) {
 		text := os.Expand(ts.ReadFile(name), ts.Getenv)
 		ts.Check(os.WriteFile(path, []byte(text), 0o644))
 	}
+}
+
+// deadSocketCommand: "deadsocket PATH" leaves a socket at which nothing listens any more.
+func deadSocketCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: deadsocket PATH")
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: ts.MkAbs(args[0]), Net: "unix"})
+	ts.Check(err)
+	l.SetUnlinkOnClose(false)
+	ts.Check(l.Close())
 }

@@ -131,8 +131,16 @@ func judgeEngineAway(s *inspect.Snapshot) Verdict {
 		v.Next = "sudo usermod -aG docker $USER, then log in again"
 	case "timeout":
 		v.Text = fmt.Sprintf("The Docker engine at %s does not answer in time.", where)
-		v.Next = "journalctl -u docker --since -10min"
+		if strings.HasPrefix(where, "unix://") {
+			v.Next = "journalctl -u docker --since -10min"
+		}
+	case "ssh":
+		v.Text = fmt.Sprintf("No Docker engine answers at %s: ssh says %s.", where, strings.TrimSuffix(e.Error, "."))
 	case "not-running", "no-socket":
+		if strings.HasPrefix(where, "tcp://") {
+			v.Text = fmt.Sprintf("No Docker engine answers at %s: nothing listens there.", where)
+			break
+		}
 		v.Text = fmt.Sprintf("No Docker engine answers at %s: it is not running.", where)
 		if where == "unix:///var/run/docker.sock" {
 			v.Next = "sudo systemctl start docker"

@@ -2,19 +2,25 @@ package inspect
 
 import (
 	"context"
+	"encoding/json"
 	"path"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"tags.cncf.io/container-device-interface/pkg/cdi"
 	"tags.cncf.io/container-device-interface/specs-go"
 )
 
-// CDISource reads the Container Device Interface's specifications from /etc/cdi and /var/run/cdi.
+// CDISource reads the Container Device Interface's specifications from the folders that the engine was told, else
+// from /etc/cdi and /var/run/cdi.
 var CDISource = Source{Name: "cdi", Local: true, Read: readCDI}
 
 func readCDI(_ context.Context, m Machine) (Patch, error) {
-	c := &CDI{Dirs: []string{"/etc/cdi", "/var/run/cdi"}, Specs: []CDISpec{}, Devices: []string{}}
+	process, root := findEngine(m)
+	m.Root = root
+	c := &CDI{Dirs: cdiDirs(m, process), Specs: []CDISpec{}, Devices: []string{}}
 	for _, dir := range c.Dirs {
 		entries, err := m.Root.ReadDir(dir)
 		if err != nil {
@@ -28,6 +34,9 @@ func readCDI(_ context.Context, m Machine) (Patch, error) {
 			}
 			data, err := m.Root.ReadFile(name)
 			spec := CDISpec{Path: name}
+			if info, err := m.Root.Stat(name); err == nil {
+				spec.ModifiedAt = ptr(info.ModTime().UTC())
+			}
 			if err != nil {
 				spec.Problem = &FileProblem{Path: name, Message: err.Error()}
 			} else {
@@ -51,6 +60,33 @@ func readCDI(_ context.Context, m Machine) (Patch, error) {
 	return func(s *Snapshot) { s.CDI = c }, nil
 }
 
+// cdiDirs are the engine's folders of specifications, by its command line, its daemon.json, or its default.
+func cdiDirs(m Machine, process *EngineProcess) []string {
+	if process != nil {
+		if dirs := process.Flag("cdi-spec-dir"); len(dirs) > 0 {
+			return dirs
+		}
+	}
+	var config struct {
+		Dirs []string `json:"cdi-spec-dirs"`
+	}
+	if data, err := m.Root.ReadFile(daemonConfigPath(m, process, m.Root)); err == nil && json.Unmarshal(data, &config) == nil && len(config.Dirs) > 0 {
+		return config.Dirs
+	}
+	return []string{"/etc/cdi", "/var/run/cdi"}
+}
+
+var yamlLine = regexp.MustCompile(`\bline (\d+)`)
+
+// lineOf is the line that a YAML parser's message names, or 0.
+func lineOf(message string) int {
+	if found := yamlLine.FindStringSubmatch(message); found != nil {
+		line, _ := strconv.Atoi(found[1])
+		return line
+	}
+	return 0
+}
+
 // parse reads one specification and looks which of the host paths that it names are there.
 func (s *CDISpec) parse(root Root, data []byte) {
 	raw, err := cdi.ParseSpec(data)
@@ -59,7 +95,7 @@ func (s *CDISpec) parse(root Root, data []byte) {
 		if err != nil {
 			message = err.Error()
 		}
-		s.Problem = &FileProblem{Path: s.Path, Message: message}
+		s.Problem = &FileProblem{Path: s.Path, Line: lineOf(message), Message: message}
 		return
 	}
 	s.Kind, s.Version = raw.Kind, raw.Version
@@ -87,9 +123,10 @@ func (s *CDISpec) parse(root Root, data []byte) {
 			see(hook.Path)
 		}
 		s.Mounts += len(e.Mounts)
+		s.Hooks += len(e.Hooks)
 		return nodes
 	}
-	s.Nodes = edits(&raw.ContainerEdits)
+	s.Nodes, s.Env = edits(&raw.ContainerEdits), raw.ContainerEdits.Env
 	for i := range raw.Devices {
 		d := CDIDevice{Name: raw.Devices[i].Name, Nodes: edits(&raw.Devices[i].ContainerEdits)}
 		if strings.HasPrefix(d.Name, "GPU-") || strings.HasPrefix(d.Name, "MIG-") {

@@ -65,7 +65,7 @@ type Asks struct {
 	GenericResources   map[string]string `json:"genericResources,omitempty"`        // DOCKER_RESOURCE_*
 	VisibleFromImage   bool              `json:"visibleDevicesFromImage,omitempty"` // the value is the image's own
 	DeviceRequests     []DeviceRequest   `json:"deviceRequests,omitempty"`
-	Devices            []string          `json:"devices,omitempty"` // host paths and CDI names of --device
+	Devices            []string          `json:"devices,omitempty"` // of --device: host paths (with :PATH where it is another in the container), CDI names
 	DeviceCgroupRules  []string          `json:"deviceCgroupRules,omitempty"`
 	VolumeMountDevices []string          `json:"volumeMountDevices,omitempty"` // names below /var/run/nvidia-container-devices
 	ShmSizeBytes       *uint64           `json:"shmSizeBytes,omitempty"`

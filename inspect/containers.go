@@ -202,7 +202,11 @@ func describeContainer(answer container.InspectResponse) Container {
 			a.DeviceRequests = append(a.DeviceRequests, DeviceRequest{Driver: r.Driver, Count: r.Count, DeviceIDs: r.DeviceIDs, Capabilities: r.Capabilities})
 		}
 		for _, d := range host.Devices {
-			a.Devices = append(a.Devices, bounded(d.PathOnHost))
+			name := d.PathOnHost
+			if d.PathInContainer != "" && d.PathInContainer != name {
+				name += ":" + d.PathInContainer
+			}
+			a.Devices = append(a.Devices, bounded(name))
 		}
 		a.DeviceCgroupRules, a.CapAdd, a.SecurityOpt = host.DeviceCgroupRules, host.CapAdd, host.SecurityOpt
 		a.PidMode, a.IpcMode = string(host.PidMode), string(host.IpcMode)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -18,29 +19,12 @@ import (
 var DaemonConfigSource = Source{Name: "daemon.json", Local: true, Read: readDaemonConfig}
 
 func readDaemonConfig(_ context.Context, m Machine) (Patch, error) {
-	name := "/etc/docker/daemon.json"
+	process, root := findEngine(m)
 	var started *time.Time
-	root := m.Root
-	process := FindEngine(root, m.Host)
 	if process != nil {
-		pid := strconv.Itoa(process.PID)
-		if !root.Exists("/proc/" + pid) { // seen in the /proc of this process: so are the paths that it names
-			root = "/"
-		}
-		started = processStart(root, pid)
-		for _, set := range process.Flag("config-file") {
-			name = set
-		}
+		started = processStart(root, strconv.Itoa(process.PID))
 	}
-	if uid := currentUser().UID; (process == nil || len(process.Flag("config-file")) == 0) && uid != 0 && m.Getenv != nil && strings.Contains(m.Host, "/run/user/"+strconv.Itoa(uid)+"/") {
-		config := m.Getenv("XDG_CONFIG_HOME")
-		if config == "" {
-			config = m.Getenv("HOME") + "/.config"
-		}
-		name = path.Join(config, "docker/daemon.json")
-	} else if root.Exists("/var/snap/docker/current/config/daemon.json") && !root.Exists(name) {
-		name = "/var/snap/docker/current/config/daemon.json"
-	}
+	name := daemonConfigPath(m, process, root)
 	f := &ConfigFile{Path: name}
 	data, err := root.ReadFile(name)
 	switch {
@@ -59,6 +43,38 @@ func readDaemonConfig(_ context.Context, m Machine) (Patch, error) {
 			seeRuntimes(root, s.Engine)
 		}
 	}, err
+}
+
+// findEngine is [FindEngine] with the root in which the paths lie that the process names: where it was seen in the
+// /proc of this process, that is this process's own.
+func findEngine(m Machine) (*EngineProcess, Root) {
+	process := FindEngine(m.Root, m.Host)
+	if process != nil && !m.Root.Exists("/proc/"+strconv.Itoa(process.PID)) {
+		return process, "/"
+	}
+	return process, m.Root
+}
+
+// daemonConfigPath is the file that the engine was started with, or where its kind of engine has it.
+func daemonConfigPath(m Machine, process *EngineProcess, root Root) string {
+	if process != nil {
+		if set := process.Flag("config-file"); len(set) > 0 {
+			return set[len(set)-1]
+		}
+	}
+	name := "/etc/docker/daemon.json"
+	if uid := os.Getuid(); uid > 0 && m.Getenv != nil && strings.Contains(m.Host, "/run/user/"+strconv.Itoa(uid)+"/") {
+		config := m.Getenv("XDG_CONFIG_HOME")
+		if config == "" {
+			config = m.Getenv("HOME") + "/.config"
+		}
+		return path.Join(config, "docker/daemon.json")
+	}
+	const snap = "/var/snap/docker/current/config/daemon.json"
+	if root.Exists(snap) && !root.Exists(name) {
+		return snap
+	}
+	return name
 }
 
 // parse reads the file as dockerd does: strictly JSON. Where that fails, place and reason are kept and

@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
@@ -29,6 +31,11 @@ type EngineAPI interface {
 var EngineSource = Source{Name: "engine", Read: readEngine}
 
 func readEngine(ctx context.Context, m Machine) (Patch, error) {
+	if deadline, ok := ctx.Deadline(); ok { // a little earlier than the collector's, to say still which engine it is that hangs
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-min(time.Until(deadline)/20, 100*time.Millisecond)))
+		defer cancel()
+	}
 	e := &Engine{Context: m.Context, Endpoint: m.Host}
 	patch := func(s *Snapshot) { s.Engine = e }
 	api, err := dial(ctx, m)
@@ -46,6 +53,9 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 		return patch, err
 	}
 	e.Version, e.APIVersionMax = version.Version, version.APIVersion
+	if c, ok := api.(interface{ ClientVersion() string }); ok { // what the client and this engine agreed on
+		e.APIVersion = c.ClientVersion()
+	}
 	e.Architecture, e.OSType = version.Arch, version.Os
 	for _, component := range version.Components {
 		switch component.Name {
@@ -86,6 +96,7 @@ func (e *Engine) describe(info system.Info) {
 	for name, r := range info.Runtimes {
 		e.Runtimes[name] = Runtime{Path: r.Path, Type: r.Type, Args: r.Args}
 	}
+	e.Features = runningFeatures(info, e.APIVersionMax)
 	for _, d := range info.DiscoveredDevices {
 		e.DiscoveredDevices = append(e.DiscoveredDevices, DiscoveredDevice{Source: d.Source, ID: d.ID})
 	}
@@ -113,6 +124,26 @@ func (e *Engine) describe(info system.Info) {
 	}
 }
 
+// runningFeatures are the features that the engine shows it runs with, whatever daemon.json says: it lists its CDI
+// folders only where CDI is on (API 1.44, engine 25, brought the field), and names containerd's image store.
+func runningFeatures(info system.Info, apiVersion string) map[string]bool {
+	features := map[string]bool{}
+	if minor, ok := strings.CutPrefix(apiVersion, "1."); ok {
+		if n, err := strconv.Atoi(minor); err == nil && n >= 44 {
+			features["cdi"] = len(info.CDISpecDirs) > 0
+		}
+	}
+	for _, status := range info.DriverStatus {
+		if status[0] == "driver-type" {
+			features["containerd-snapshotter"] = status[1] == "io.containerd.snapshotter.v1"
+		}
+	}
+	if len(features) == 0 {
+		return nil
+	}
+	return features
+}
+
 // hostOfEngine is what the engine tells of the machine it runs on.
 func hostOfEngine(info system.Info) *Host {
 	h := &Host{Name: info.Name, OS: info.OperatingSystem, Kernel: info.KernelVersion, Architecture: info.Architecture, CPUs: info.NCPU}
@@ -136,8 +167,30 @@ func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, te
 		return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, context.DeadlineExceeded)
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrNotExist) || strings.Contains(plain, "no such file or directory"):
 		return "no-socket", "there is no such socket", fmt.Errorf("%s: there is no such socket", endpoint)
+	case strings.Contains(plain, "command [ssh "): // docker's helper for ssh:// says what ssh said
+		said := plain
+		if _, stderr, ok := strings.Cut(plain, "stderr="); ok && strings.TrimSpace(stderr) != "" {
+			said = strings.TrimSpace(stderr)
+		}
+		said = strings.TrimPrefix(bounded(strings.Join(strings.Fields(said), " ")), "ssh: ")
+		return "ssh", said, fmt.Errorf("%s: %s", endpoint, said)
 	case errors.Is(err, syscall.ECONNREFUSED) || client.IsErrConnectionFailed(err):
 		// The client hides the cause behind its own sentence; the socket itself tells more.
+		if address, ok := strings.CutPrefix(endpoint, "tcp://"); ok {
+			if conn, dialErr := (&net.Dialer{}).DialContext(ctx, "tcp", address); dialErr != nil {
+				var dns *net.DNSError
+				switch {
+				case errors.As(dialErr, &dns):
+					return "no-host", "there is no host of that name", fmt.Errorf("%s: %w", endpoint, dialErr)
+				case errors.Is(dialErr, syscall.ENETUNREACH), errors.Is(dialErr, syscall.EHOSTUNREACH):
+					return "no-route", "no network leads there", fmt.Errorf("%s: %w", endpoint, dialErr)
+				case ctx.Err() != nil:
+					return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, context.DeadlineExceeded)
+				}
+			} else {
+				conn.Close()
+			}
+		}
 		if path, ok := strings.CutPrefix(endpoint, "unix://"); ok {
 			if conn, dialErr := (&net.Dialer{}).DialContext(ctx, "unix", path); dialErr != nil {
 				if errors.Is(dialErr, fs.ErrPermission) {

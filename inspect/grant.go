@@ -47,16 +47,18 @@ func grant(s *Snapshot, c *Container) Grant {
 		}
 	}
 	for _, device := range a.Devices {
-		switch name := path.Base(device); {
-		case strings.HasPrefix(device, "nvidia.com/gpu="):
-			add(ByCDI, "--device "+device, []string{strings.TrimPrefix(device, "nvidia.com/gpu=")})
-		case device == "/dev/dxg":
+		if name, ok := strings.CutPrefix(device, "nvidia.com/gpu="); ok {
+			add(ByCDI, "--device "+device, []string{name})
+			continue
+		}
+		node := nvidiaNode(device)
+		switch {
+		case node == "":
+		case node == "/dev/dxg":
 			add(ByDXG, "--device "+device, []string{"all"})
-		case strings.HasPrefix(device, "/dev/nvidia-caps"):
-			add(ByDevice, "--device "+device, nil)
-		case strings.HasPrefix(device, "/dev/nvidia"):
+		default:
 			var gpus []string
-			if minor := strings.TrimPrefix(name, "nvidia"); isDigits(minor) {
+			if minor := strings.TrimPrefix(path.Base(node), "nvidia"); isDigits(minor) {
 				gpus = []string{byMinor(s, minor)}
 			}
 			add(ByDevice, "--device "+device, gpus)
@@ -95,6 +97,18 @@ func grant(s *Snapshot, c *Container) Grant {
 	}
 	g.UUIDs = uuids(s, g.GPUs)
 	return g
+}
+
+// nvidiaNode is the GPU's device node that a --device names, on the host or else in the container: an installation
+// of the driver may keep its nodes elsewhere than in /dev (below /run/nvidia/driver, for one). Or "".
+func nvidiaNode(device string) string {
+	host, inside, _ := strings.Cut(device, ":")
+	for _, node := range []string{host, inside} {
+		if node == "/dev/dxg" || strings.HasPrefix(node, "/dev/nvidia") {
+			return node
+		}
+	}
+	return ""
 }
 
 // wantsGPU: a request with the capability gpu is NVIDIA's by name, or by default; from engine 28.3 on a

@@ -19,7 +19,7 @@ import (
 // HostSource reads the machine and its operating system from /etc, /proc, /sys and /dev.
 var HostSource = Source{Name: "host", Local: true, Read: readHost}
 
-func readHost(_ context.Context, m Machine) (Patch, error) {
+func readHost(ctx context.Context, m Machine) (Patch, error) {
 	h := &Host{Architecture: runtime.GOARCH, OS: runtime.GOOS}
 	if runtime.GOOS != "linux" {
 		return func(s *Snapshot) { s.Host = h }, nil
@@ -67,7 +67,7 @@ func readHost(_ context.Context, m Machine) (Patch, error) {
 	h.Libraries = readLibraries(m.Root)
 	h.Daemons = readDaemons(m.Root)
 	h.User = currentUser()
-	h.Packages = readPackages(m.Root)
+	h.Packages = readPackages(ctx, m)
 	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
 }
 
@@ -181,8 +181,13 @@ func virtualization(root Root, wsl *WSL, cpuinfo []byte) string {
 	return ""
 }
 
-// containerKind says what kind of container this process runs in, by the marks that engines leave.
+// containerKind says what kind of container this process runs in, by the marks that engines leave. The mark alone
+// does not make one: the disk of a virtual machine may have been made from an image.
 func containerKind(root Root) string {
+	mounts, _ := root.ReadFile("/proc/self/mountinfo")
+	if ownsRoot(string(mounts)) {
+		return ""
+	}
 	switch {
 	case root.Exists("/run/.containerenv"):
 		return "podman"
@@ -196,6 +201,21 @@ func containerKind(root Root) string {
 		return "lxc"
 	}
 	return ""
+}
+
+// ownsRoot tells by /proc/self/mountinfo if the root folder is a file system of its own on a disk, as on a machine,
+// and not a folder of one or an overlay, as in a container.
+func ownsRoot(mounts string) bool {
+	for line := range strings.Lines(mounts) { // id parent major:minor root mountpoint options… - type source options
+		fields := strings.Fields(line)
+		if len(fields) < 5 || fields[4] != "/" {
+			continue
+		}
+		_, rest, _ := strings.Cut(line, " - ")
+		kind, source, _ := strings.Cut(rest, " ")
+		return fields[3] == "/" && !strings.Contains(kind, "overlay") && strings.HasPrefix(source, "/dev/") && !strings.HasPrefix(source, "/dev/fuse") && !strings.HasPrefix(source, "/dev/mapper/docker-")
+	}
+	return false
 }
 
 // readPCI lists the display functions (class 03xxxx) of vendor 10de.
@@ -282,8 +302,7 @@ var driverLibraries = []string{"libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-p
 
 func readLibraries(root Root) []Library {
 	libraries := []Library{}
-	for _, folder := range []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib",
-		"/usr/lib/x86_64-linux-gnu/nvidia/current", "/usr/local/nvidia/lib64", "/run/opengl-driver/lib"} {
+	for _, folder := range loaderFolders(root) {
 		for _, name := range driverLibraries {
 			at, err := root.Path(folder + "/" + name)
 			if err != nil || !root.Exists(folder+"/"+name) {
@@ -297,6 +316,23 @@ func readLibraries(root Root) []Library {
 		}
 	}
 	return libraries
+}
+
+// loaderFolders are those in which the loader looks: its defaults, what ld.so.conf adds, and where NVIDIA's driver
+// containers and NixOS keep the driver.
+func loaderFolders(root Root) []string {
+	folders := []string{"/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/wsl/lib",
+		"/usr/lib/x86_64-linux-gnu/nvidia/current", "/usr/local/nvidia/lib64", "/run/opengl-driver/lib"}
+	for _, file := range append([]string{"/etc/ld.so.conf"}, root.Glob("/etc/ld.so.conf.d/*.conf")...) {
+		data, _ := root.ReadFile(file)
+		for line := range strings.Lines(string(data)) {
+			folder := path.Clean(strings.TrimSpace(line))
+			if path.IsAbs(folder) && !strings.HasPrefix(folder, "/lib/") && !slices.Contains(folders, folder) { // /lib is a link to /usr/lib
+				folders = append(folders, folder)
+			}
+		}
+	}
+	return folders
 }
 
 // resolved is the file that a library's name leads to: its name ends in the driver's version.
@@ -340,6 +376,12 @@ func readDaemons(root Root) []Daemon {
 }
 
 func currentUser() *User {
-	gids, _ := os.Getgroups()
+	gids, err := os.Getgroups()
+	if err != nil {
+		gids = nil
+	}
+	if gid := os.Getgid(); gid >= 0 && !slices.Contains(gids, gid) {
+		gids = append(gids, gid)
+	}
 	return &User{UID: os.Getuid(), GIDs: gids}
 }

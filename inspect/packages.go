@@ -1,40 +1,52 @@
 package inspect
 
 import (
+	"context"
 	"path"
+	"slices"
 	"strings"
 )
 
-// readPackages lists the installed packages of driver and toolkit, from dpkg's, apk's or pacman's own
-// files; nil where none of them is there (rpm keeps a database that only rpm reads).
-func readPackages(root Root) []Package {
-	if data, err := root.ReadFile("/var/lib/dpkg/status"); err == nil {
-		return dpkgPackages(string(data))
+// mostPackages bounds the list: a machine with every driver branch's packages has some dozens.
+const mostPackages = 256
+
+// readPackages lists the installed packages of NVIDIA's driver and toolkit, by the package
+// manager's own files; rpm's are a database, so there rpm itself is asked. nil is not known.
+func readPackages(ctx context.Context, m Machine) []Package {
+	if data, err := m.Root.ReadFile("/var/lib/dpkg/status"); err == nil {
+		return paragraphs(string(data), "Package: ", "Version: ", "Status: install ok installed")
 	}
-	if data, err := root.ReadFile("/lib/apk/db/installed"); err == nil {
-		return apkPackages(string(data))
+	if data, err := m.Root.ReadFile("/lib/apk/db/installed"); err == nil {
+		return paragraphs(string(data), "P:", "V:", "")
 	}
-	if entries, err := root.ReadDir("/var/lib/pacman/local"); err == nil {
+	if entries, err := m.Root.ReadDir("/var/lib/pacman/local"); err == nil {
 		packages := []Package{}
-		for _, entry := range entries { // NAME-VERSION-RELEASE
-			name, version := entry.Name(), ""
-			for range 2 {
-				if at := strings.LastIndexByte(name, '-'); at > 0 {
-					name, version = name[:at], name[at+1:]+"-"+version
-				}
-			}
-			if concernsGPU(name) {
-				packages = append(packages, Package{Name: name, Version: strings.TrimSuffix(version, "-")})
+		for _, entry := range entries { // name-version-release
+			fields := strings.Split(entry.Name(), "-")
+			if n := len(fields); n > 2 && concernsGPU(strings.Join(fields[:n-2], "-")) {
+				packages = append(packages, Package{strings.Join(fields[:n-2], "-"), strings.Join(fields[n-2:], "-")})
 			}
 		}
 		return packages
+	}
+	if m.Run != nil && (m.Root == "/" || m.Root == "") && (m.Root.Exists("/var/lib/rpm") || m.Root.Exists("/usr/lib/sysimage/rpm")) {
+		if out, err := m.Run(ctx, "rpm", "-qa", "--queryformat", `%{NAME} %{VERSION}-%{RELEASE}\n`); err == nil {
+			packages := []Package{}
+			for line := range strings.Lines(string(out)) {
+				if name, version, ok := strings.Cut(strings.TrimSpace(line), " "); ok && concernsGPU(name) && len(packages) < mostPackages {
+					packages = append(packages, Package{name, version})
+				}
+			}
+			return packages
+		}
 	}
 	return nil
 }
 
 // concernsGPU: all that NVIDIA and the distributions call the driver's and the toolkit's packages.
 func concernsGPU(name string) bool {
-	for _, prefix := range []string{"nvidia-", "libnvidia-", "libcuda", "xserver-xorg-video-nvidia", "linux-modules-nvidia", "linux-objects-nvidia", "cuda-drivers", "cuda-compat"} {
+	for _, prefix := range []string{"nvidia-", "libnvidia-", "libcuda", "xserver-xorg-video-nvidia", "linux-modules-nvidia", "linux-objects-nvidia",
+		"linux-signatures-nvidia", "kmod-nvidia", "akmod-nvidia", "xorg-x11-drv-nvidia", "cuda-drivers", "cuda-compat"} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}
@@ -42,49 +54,48 @@ func concernsGPU(name string) bool {
 	return name == "nvidia"
 }
 
-func dpkgPackages(status string) []Package {
+// paragraphs reads a list of packages as dpkg and apk keep it: lines of a package, then an empty one. needed is a
+// line that a package must have to count.
+func paragraphs(data, nameKey, versionKey, needed string) []Package {
 	packages := []Package{}
 	var p Package
-	installed := false
-	keep := func() {
-		if installed && concernsGPU(p.Name) {
+	counts := needed == ""
+	end := func() {
+		if p.Name != "" && p.Version != "" && counts && concernsGPU(p.Name) && len(packages) < mostPackages {
 			packages = append(packages, p)
 		}
-		p, installed = Package{}, false
+		p, counts = Package{}, needed == ""
 	}
-	for line := range strings.Lines(status) {
-		line = strings.TrimRight(line, "\n")
-		switch key, value, _ := strings.Cut(line, ": "); {
+	for line := range strings.Lines(data) {
+		line = strings.TrimRight(line, "\r\n")
+		switch {
 		case line == "":
-			keep()
-		case key == "Package":
-			p.Name = value
-		case key == "Version":
-			p.Version = value
-		case key == "Status":
-			installed = strings.HasSuffix(value, " ok installed")
+			end()
+		case p.Name == "" && strings.HasPrefix(line, nameKey):
+			p.Name = strings.TrimSpace(line[len(nameKey):])
+		case p.Version == "" && strings.HasPrefix(line, versionKey):
+			p.Version = strings.TrimSpace(line[len(versionKey):])
+		case line == needed:
+			counts = true
 		}
 	}
-	keep()
+	end()
 	return packages
 }
 
-func apkPackages(installed string) []Package {
-	packages := []Package{}
-	var p Package
-	for line := range strings.Lines(installed + "\n\n") {
-		line = strings.TrimRight(line, "\n")
-		switch {
-		case line == "":
-			if concernsGPU(path.Base(p.Name)) && p.Name != "" {
-				packages = append(packages, p)
+// packagedToolkit is the toolkit's version by its package, without the distribution's revision.
+func packagedToolkit(packages []Package) string {
+	for _, name := range []string{"nvidia-container-toolkit-base", "nvidia-container-toolkit"} {
+		if at := slices.IndexFunc(packages, func(p Package) bool { return p.Name == name }); at >= 0 {
+			version, _, _ := strings.Cut(packages[at].Version, "-")
+			if _, rest, epoch := strings.Cut(version, ":"); epoch {
+				version = rest
 			}
-			p = Package{}
-		case strings.HasPrefix(line, "P:"):
-			p.Name = line[2:]
-		case strings.HasPrefix(line, "V:"):
-			p.Version = line[2:]
+			return version
 		}
 	}
-	return packages
+	return ""
 }
+
+// isPackaged tells if a file lies where packages put programs.
+func isPackaged(file string) bool { return path.Dir(file) == "/usr/bin" }

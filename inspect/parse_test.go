@@ -146,5 +146,5 @@ func TestEnvLineCountsTheLast(t *testing.T) {
 
 func FuzzToolkitConfig(f *testing.F) {
 	f.Add([]byte("[nvidia-container-cli]\nno-cgroups = true\n"))
-	f.Fuzz(func(t *testing.T, data []byte) { parseToolkitConfig(data) })
+	f.Fuzz(func(t *testing.T, data []byte) { parseToolkitConfig(toolkitConfig, data) })
 }

@@ -78,7 +78,7 @@ type Host struct {
 	CharLinks            []CharLink   `json:"charLinks,omitempty"`
 	Libraries            []Library    `json:"libraries"`
 	Daemons              []Daemon     `json:"daemons"`
-	Packages             []Package    `json:"packages,omitempty"` // installed packages of driver and toolkit
+	Packages             []Package    `json:"packages"` // installed packages of driver and toolkit; nil: not known
 	User                 *User        `json:"user,omitempty"`
 }
 
@@ -205,7 +205,7 @@ type Engine struct {
 	DefaultRuntime    string             `json:"defaultRuntime,omitempty"`
 	CDIDirs           []string           `json:"cdiDirs,omitempty"`           // engine 25 and newer, where CDI is on
 	DiscoveredDevices []DiscoveredDevice `json:"discoveredDevices,omitempty"` // engine 28.2 and newer
-	Features          map[string]bool    `json:"features,omitempty"`
+	Features          map[string]bool    `json:"features,omitempty"`          // what it runs with: cdi, containerd-snapshotter
 	SecurityOptions   []string           `json:"securityOptions,omitempty"`
 	GenericResources  []string           `json:"genericResources,omitempty"`
 	Swarm             *Swarm             `json:"swarm,omitempty"`
@@ -326,6 +326,8 @@ type CDISpec struct {
 	Devices       []CDIDevice  `json:"devices,omitempty"`
 	Nodes         []string     `json:"nodes,omitempty"`         // device nodes of the whole specification
 	Mounts        int          `json:"mounts,omitempty"`        // number of mounts of the whole specification
+	Hooks         int          `json:"hooks,omitempty"`         // number of its hooks
+	Env           []string     `json:"env,omitempty"`           // variables that it sets for every device
 	DriverVersion string       `json:"driverVersion,omitempty"` // the one its library paths end in
 	MissingPaths  []string     `json:"missingPaths,omitempty"`  // host paths it names that do not exist
 	Problem       *FileProblem `json:"problem,omitempty"`

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -18,18 +20,12 @@ var ToolkitSource = Source{Name: "toolkit", Local: true, Read: readToolkit}
 
 const toolkitConfig = "/etc/nvidia-container-runtime/config.toml"
 
-func readToolkit(_ context.Context, m Machine) (Patch, error) {
+func readToolkit(ctx context.Context, m Machine) (Patch, error) {
 	t := &Toolkit{}
-	folders := []string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/usr/local/nvidia/toolkit"}
-	if m.Getenv != nil && (m.Root == "/" || m.Root == "") { // our PATH says nothing of another root
-		for folder := range strings.SplitSeq(m.Getenv("PATH"), ":") {
-			if path.IsAbs(folder) && !slices.Contains(folders, folder) && folder != "/bin" && folder != "/sbin" {
-				folders = append(folders, folder)
-			}
-		}
-	}
-	packages, _ := m.Root.ReadFile("/var/lib/dpkg/status")
-	packaged := dpkgVersion(string(packages), "nvidia-container-toolkit-base", "nvidia-container-toolkit")
+	process, root := findEngine(m)
+	m.Root = root
+	packaged := sync.OnceValue(func() string { return packagedToolkit(readPackages(ctx, m)) })
+	folders := toolkitFolders(m, process)
 	for _, name := range []string{"nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-container-toolkit", "nvidia-cdi-hook", "nvidia-container-cli"} {
 		for _, folder := range folders {
 			file := path.Join(folder, name)
@@ -40,8 +36,8 @@ func readToolkit(_ context.Context, m Machine) (Patch, error) {
 			b := Binary{Name: name, Path: file}
 			if version := buildVersion(m.Root, file); version != "" {
 				b.Version, b.VersionFrom = version, "file"
-			} else if packaged != "" && folder == "/usr/bin" && name != "nvidia-container-cli" {
-				b.Version, b.VersionFrom = packaged, "package"
+			} else if isPackaged(file) && name != "nvidia-container-cli" && packaged() != "" {
+				b.Version, b.VersionFrom = packaged(), "package"
 			}
 			if t.Version == "" && name != "nvidia-container-cli" {
 				t.Version = b.Version
@@ -51,10 +47,11 @@ func readToolkit(_ context.Context, m Machine) (Patch, error) {
 		}
 	}
 	t.Installed = len(t.Binaries) > 0
-	data, err := m.Root.ReadFile(toolkitConfig)
+	file := toolkitConfigPath(process, m.Root)
+	data, err := m.Root.ReadFile(file)
 	switch {
 	case err == nil:
-		t.Config = parseToolkitConfig(data)
+		t.Config = parseToolkitConfig(file, data)
 		t.Config.seeLdconfig(m.Root)
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
@@ -68,14 +65,16 @@ func readToolkit(_ context.Context, m Machine) (Patch, error) {
 // ToolkitConfigSource reads no more of the toolkit than its config.toml, which decides what the variable
 // NVIDIA_VISIBLE_DEVICES grants; for commands that show grants and nothing else of the toolkit.
 var ToolkitConfigSource = Source{Name: "toolkit-config", Local: true, Read: func(_ context.Context, m Machine) (Patch, error) {
-	data, err := m.Root.ReadFile(toolkitConfig)
+	process, root := findEngine(m)
+	file := toolkitConfigPath(process, root)
+	data, err := root.ReadFile(file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%s: %w", toolkitConfig, ErrAbsent)
+		return nil, fmt.Errorf("%s: %w", file, ErrAbsent)
 	case err != nil:
 		return nil, err
 	}
-	config := parseToolkitConfig(data)
+	config := parseToolkitConfig(file, data)
 	return func(s *Snapshot) {
 		if s.Toolkit == nil {
 			s.Toolkit = &Toolkit{Installed: true, Config: config}
@@ -83,35 +82,76 @@ var ToolkitConfigSource = Source{Name: "toolkit-config", Local: true, Read: func
 	}, nil
 }}
 
-// buildVersion is the module version that Go left in a binary built by `go install …@v1.20.1`.
+// toolkitFolders are those in which the toolkit may lie: where the engine's own nvidia runtime is, the usual ones,
+// the engine's PATH and, where the root is this machine's, the user's.
+func toolkitFolders(m Machine, process *EngineProcess) []string {
+	var folders []string
+	add := func(folder string) {
+		if path.IsAbs(folder) && !slices.Contains(folders, folder) && folder != "/bin" && folder != "/sbin" { // links to /usr
+			folders = append(folders, folder)
+		}
+	}
+	f := ConfigFile{}
+	if data, err := m.Root.ReadFile(daemonConfigPath(m, process, m.Root)); err == nil {
+		f.parse(data)
+	}
+	for _, r := range f.Runtimes {
+		if path.IsAbs(r.Path) && strings.HasPrefix(path.Base(r.Path), "nvidia-container-runtime") {
+			add(path.Dir(r.Path))
+		}
+	}
+	for _, folder := range []string{"/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin", "/usr/local/nvidia/toolkit"} {
+		add(folder)
+	}
+	if process != nil {
+		for folder := range strings.SplitSeq(process.PATH, ":") {
+			add(folder)
+		}
+	}
+	if m.Getenv != nil && (m.Root == "/" || m.Root == "") { // our PATH says nothing of another root
+		for folder := range strings.SplitSeq(m.Getenv("PATH"), ":") {
+			add(folder)
+		}
+	}
+	return folders
+}
+
+// toolkitConfigPath is where the toolkit that this engine calls has its config.toml: its environment may say
+// (api/config/v1/config.go of the toolkit).
+func toolkitConfigPath(process *EngineProcess, root Root) string {
+	if process == nil {
+		return toolkitConfig
+	}
+	data, _ := root.ReadFile("/proc/" + strconv.Itoa(process.PID) + "/environ") // only root may
+	env := strings.Split(string(data), "\x00")
+	if file, _ := variable(env, "NVIDIA_CTK_CONFIG_FILE_PATH"); path.IsAbs(file) {
+		return file
+	}
+	if folder, _ := variable(env, "XDG_CONFIG_HOME"); path.IsAbs(folder) {
+		return path.Join(folder, "nvidia-container-runtime/config.toml")
+	}
+	return toolkitConfig
+}
+
+// buildVersion is the version that Go left in a binary: that of its module, when it was built by `go install
+// …@v1.20.1`, else the one that the toolkit's own build sets by a linker flag.
 func buildVersion(root Root, name string) string {
 	file, err := root.Path(name)
 	if err != nil {
 		return ""
 	}
 	info, err := buildinfo.ReadFile(file)
-	if err != nil || !strings.HasPrefix(info.Main.Version, "v") || strings.Count(info.Main.Version, "-") > 1 {
+	if err != nil {
 		return ""
 	}
-	return strings.TrimPrefix(info.Main.Version, "v")
-}
-
-// dpkgVersion is the version of the first of the packages that is installed, without Debian's revision.
-func dpkgVersion(status string, names ...string) string {
-	for _, name := range names {
-		_, rest, ok := strings.Cut("\n"+status, "\nPackage: "+name+"\n")
-		if !ok {
-			continue
-		}
-		paragraph, _, _ := strings.Cut(rest, "\n\n")
-		if !strings.Contains(paragraph, "Status: install ok installed") {
-			continue
-		}
-		for line := range strings.Lines(paragraph) {
-			if version, ok := strings.CutPrefix(line, "Version: "); ok {
-				version, _, _ = strings.Cut(strings.TrimSpace(version), "-")
-				return version
-			}
+	if strings.HasPrefix(info.Main.Version, "v") && strings.Count(info.Main.Version, "-") <= 1 {
+		return strings.TrimPrefix(info.Main.Version, "v")
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "-ldflags" {
+			_, rest, _ := strings.Cut(setting.Value, "internal/info.version=")
+			version, _, _ := strings.Cut(rest, " ")
+			return strings.Trim(strings.TrimPrefix(version, "v"), `"'`)
 		}
 	}
 	return ""
@@ -119,7 +159,7 @@ func dpkgVersion(status string, names ...string) string {
 
 // parseToolkitConfig reads config.toml; a key that is absent stays nil, because its default depends on
 // the toolkit's version.
-func parseToolkitConfig(data []byte) *ToolkitConfig {
+func parseToolkitConfig(file string, data []byte) *ToolkitConfig {
 	var config struct {
 		DisableRequire *bool  `toml:"disable-require"`
 		Supported      string `toml:"supported-driver-capabilities"`
@@ -149,9 +189,9 @@ func parseToolkitConfig(data []byte) *ToolkitConfig {
 			Skip *bool  `toml:"skip-mode-detection"`
 		} `toml:"nvidia-container-runtime-hook"`
 	}
-	c := &ToolkitConfig{Path: toolkitConfig, Exists: true}
+	c := &ToolkitConfig{Path: file, Exists: true}
 	if err := toml.Unmarshal(data, &config); err != nil {
-		c.Problem = &FileProblem{Path: toolkitConfig, Message: err.Error()}
+		c.Problem = &FileProblem{Path: file, Message: err.Error()}
 		var at *toml.DecodeError
 		if errors.As(err, &at) {
 			c.Problem.Line, c.Problem.Column = at.Position()

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/context/docker"
 	"github.com/moby/moby/client"
@@ -73,7 +74,10 @@ func (a *app) machine(contextName string) inspect.Machine {
 func (a *app) endpoint(contextName string) (docker.Endpoint, error) {
 	store := a.cli.ContextStore()
 	stored, err := store.GetMetadata(contextName)
-	if err != nil {
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return docker.Endpoint{}, fmt.Errorf("there is no docker context %q\nlist them with: docker context ls", contextName)
+	case err != nil:
 		return docker.Endpoint{}, fmt.Errorf("docker context %q: %w", contextName, err)
 	}
 	meta, err := docker.EndpointFromContext(stored)

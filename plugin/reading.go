@@ -46,6 +46,9 @@ func (r *reading) snapshot(ctx context.Context, app *app, sources ...inspect.Sou
 	if r.from != "" {
 		return readSnapshot(r.from, app.cli.In())
 	}
+	if _, err := app.endpoint(app.cli.CurrentContext()); err != nil { // no such context: an error, as for every docker command
+		return nil, err
+	}
 	s := inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), r.timeout, sources...)
 	s.Tool = app.tool()
 	return s, nil
