@@ -184,7 +184,7 @@ func cannotServe(s *inspect.Snapshot, service inspect.GPUService, r inspect.GPUR
 	ways := Passthrough(s)
 	switch r.By {
 	case inspect.ByRuntime:
-		if runtime, known := e.Runtimes[service.Runtime]; e.Runtimes != nil && (!known || runtime.Exists != nil && !*runtime.Exists) {
+		if runtime, known := e.Runtimes[service.Runtime]; e.Runtimes != nil && (!known || !runtimeThere(s, runtime)) {
 			return "this engine has no runtime " + service.Runtime
 		}
 	case inspect.ByGPUs:

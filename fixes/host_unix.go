@@ -166,3 +166,7 @@ func syncFolder(folder string) error {
 }
 
 func endGently(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+
+func writeOutput(path string, data []byte) error {
+	return renameio.WriteFile(path, data, 0o600, renameio.WithExistingPermissions())
+}

@@ -1,11 +1,5 @@
 package fixes
 
-import (
-	"github.com/google/renameio/v2"
-)
-
 // WriteOutput writes a file that a user asked for by name (a report, a page), whole and atomically, for
 // its owner alone to read. What stood there before is replaced.
-func WriteOutput(path string, data []byte) error {
-	return renameio.WriteFile(path, data, 0o600, renameio.WithExistingPermissions())
-}
+func WriteOutput(path string, data []byte) error { return writeOutput(path, data) }

@@ -54,6 +54,10 @@ func loadCompose(ctx context.Context, name, folder string, files []string, env *
 		}
 	}
 	l.project, l.use.Name = project, project.Name
+	for name := range project.Services {
+		l.use.Services = append(l.use.Services, name)
+	}
+	slices.Sort(l.use.Services)
 	return l, nil
 }
 
@@ -272,6 +276,14 @@ func (l *composeLoad) requests(s *GPUService, config types.ServiceConfig, layers
 		source, _ := l.unmark(d.Source)
 		by := byDeviceName(source)
 		if by == "" {
+			mapping := source
+			if d.Target != "" && d.Target != source || d.Permissions != "" && d.Permissions != "rwm" {
+				mapping += ":" + d.Target
+				if d.Permissions != "" && d.Permissions != "rwm" {
+					mapping += ":" + d.Permissions
+				}
+			}
+			s.OtherDevices = append(s.OtherDevices, mapping)
 			continue
 		}
 		s.Devices = append(s.Devices, source)

@@ -46,6 +46,7 @@ type ComposeUse struct {
 	Files       []string `json:"files"`
 	EnvFiles    []string `json:"envFiles"`             // those that values are interpolated from; a later one wins within a stage
 	ReadsSwitch bool     `json:"readsSwitch"`          // the switch's file is one of them, or would be if it were there
+	Services    []string `json:"services,omitempty"`   // all services, those without GPU too
 	Overridden  *Setting `json:"overridden,omitempty"` // what wins over the switch's file: File is empty for the shell
 }
 
@@ -74,6 +75,7 @@ type GPUService struct {
 	Profiles           []string     `json:"profiles,omitempty"`
 	Privileged         bool         `json:"privileged,omitempty"`
 	Devices            []string     `json:"devices,omitempty"`
+	OtherDevices       []string     `json:"otherDevices,omitempty"` // those of `devices` that are no GPU, as compose takes them
 }
 
 // ByHostRequirements is a dev container's hostRequirements.gpu, for which its CLI adds --gpus all where

@@ -23,6 +23,16 @@ var ProjectSource = ProjectSourceFor(ProjectOptions{})
 type ProjectOptions struct {
 	EnvFile string // the switch's file; empty: .devcontainer/.env of the project
 	Always  bool   // where there is no compose file or dev container, the working directory is the project
+	// Compose reads the files of one run of docker compose, and nothing else of the project.
+	Compose *ComposeArgs
+}
+
+// ComposeArgs are the flags of docker compose that say which files it reads.
+type ComposeArgs struct {
+	Files    []string // -f
+	Folder   string   // --project-directory
+	EnvFiles []string // --env-file
+	Name     string   // -p
 }
 
 // ProjectSourceFor is the ProjectSource with options.
@@ -37,7 +47,11 @@ const switchName = ".devcontainer/.env"
 const maxOtherFiles = 8
 
 func readProject(ctx context.Context, m Machine, o ProjectOptions) (Patch, error) {
-	folder := projectFolder(m.WorkDir)
+	from := m.WorkDir
+	if o.Compose != nil && len(o.Compose.Files) > 0 {
+		from = filepath.Dir(absolute(m.WorkDir, o.Compose.Files[0]))
+	}
+	folder := projectFolder(from)
 	if folder == "" {
 		if !o.Always {
 			return nil, fmt.Errorf("no compose file or dev container: %w", ErrAbsent)
@@ -56,7 +70,11 @@ func readProject(ctx context.Context, m Machine, o ProjectOptions) (Patch, error
 		r.p.ShellVisibleDevices = &value
 	}
 	err := r.readSwitch()
-	r.readUses(ctx)
+	if o.Compose != nil {
+		r.readRun(ctx, *o.Compose)
+	} else {
+		r.readUses(ctx)
+	}
 	r.relative()
 	return func(s *Snapshot) { s.Project = r.p }, err
 }
@@ -181,7 +199,11 @@ func (r *projectReader) use(ctx context.Context, by string, files []string, env 
 			r.p.ComposeFiles = append(r.p.ComposeFiles, file)
 		}
 	}
-	l, err := loadCompose(ctx, env.env["COMPOSE_PROJECT_NAME"], filepath.Dir(files[0]), files, env)
+	r.load(ctx, by, env.env["COMPOSE_PROJECT_NAME"], filepath.Dir(files[0]), files, env, d)
+}
+
+func (r *projectReader) load(ctx context.Context, by, name, folder string, files []string, env *composeEnv, d *devcontainer) {
+	l, err := loadCompose(ctx, name, folder, files, env)
 	if err != nil {
 		if by != UseFile || len(r.p.Uses) == 0 && len(r.devs) == 0 {
 			r.problem(problemOf(err, files))
@@ -198,6 +220,70 @@ func (r *projectReader) use(ctx context.Context, by string, files []string, env 
 		services = r.devService(services, d)
 	}
 	r.p.Services = append(r.p.Services, services...)
+}
+
+// readRun reads what one run of docker compose reads.
+func (r *projectReader) readRun(ctx context.Context, args ComposeArgs) {
+	explicit := explicitEnvFiles(r.shell, r.m.WorkDir)
+	if len(args.EnvFiles) > 0 {
+		explicit = nil
+		for _, file := range args.EnvFiles {
+			explicit = append(explicit, absolute(r.m.WorkDir, file))
+		}
+	}
+	var files []string
+	for _, file := range args.Files {
+		files = append(files, absolute(r.m.WorkDir, file))
+	}
+	folder := r.m.WorkDir
+	switch {
+	case args.Folder != "":
+		folder = absolute(r.m.WorkDir, args.Folder)
+	case len(files) > 0:
+		folder = filepath.Dir(files[0])
+	}
+	env := newComposeEnv(r.shell, r.switchFile)
+	if err := env.readDefault(folder, explicit); err != nil {
+		r.problem(FileProblem{Path: folder, Message: err.Error()})
+		return
+	}
+	if len(files) == 0 {
+		if files = composeFileVariable(env.env, r.m.WorkDir); len(files) == 0 {
+			files = defaultComposeFiles(folder, "/")
+		}
+	}
+	if len(files) == 0 {
+		r.problem(FileProblem{Path: folder, Message: "no compose file"})
+		return
+	}
+	if args.Folder == "" {
+		folder = filepath.Dir(files[0])
+	}
+	if err := env.readDefault(folder, explicit); err != nil {
+		r.problem(FileProblem{Path: folder, Message: err.Error()})
+		return
+	}
+	name := args.Name
+	if name == "" {
+		name = env.env["COMPOSE_PROJECT_NAME"]
+	}
+	r.p.ComposeFiles = files
+	r.load(ctx, UseCompose, name, folder, files, env, nil)
+}
+
+// composeFileVariable are the files of COMPOSE_FILE.
+func composeFileVariable(env map[string]string, workDir string) []string {
+	separator := env["COMPOSE_PATH_SEPARATOR"]
+	if separator == "" {
+		separator = string(os.PathListSeparator)
+	}
+	var files []string
+	for name := range strings.SplitSeq(env["COMPOSE_FILE"], separator) {
+		if name != "" && name != "-" && !strings.Contains(name, "://") {
+			files = append(files, absolute(workDir, name))
+		}
+	}
+	return files
 }
 
 // devService adds to the dev container's own service what devcontainer.json changes of it.
@@ -227,18 +313,8 @@ func (r *projectReader) defaultFiles() ([]string, *composeEnv, error) {
 	if err := env.readDefault(r.m.WorkDir, explicit); err != nil {
 		return nil, nil, err
 	}
-	var files []string
-	if value := env.env["COMPOSE_FILE"]; value != "" {
-		separator := env.env["COMPOSE_PATH_SEPARATOR"]
-		if separator == "" {
-			separator = string(os.PathListSeparator)
-		}
-		for name := range strings.SplitSeq(value, separator) {
-			if name != "" && name != "-" && !strings.Contains(name, "://") {
-				files = append(files, absolute(r.m.WorkDir, name))
-			}
-		}
-	} else {
+	files := composeFileVariable(env.env, r.m.WorkDir)
+	if len(files) == 0 {
 		files = defaultComposeFiles(r.m.WorkDir, r.p.Folder)
 	}
 	if len(files) == 0 {

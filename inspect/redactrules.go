@@ -191,7 +191,7 @@ var redactRules = map[string]redactRule{
 	"Project.Name": as("project"), "Project.Folder": asPath, "Project.ComposeFiles": asPath, "Project.Devcontainer": asPath, "EnvFile.Path": asPath,
 	"Setting.Value": either(gpuList+`|`+abilityList, kept, as("value")), "Setting.File": asPath,
 	"Project.ShellVisibleDevices": either(gpuList, kept, as("value")),
-	"ComposeUse.By":               shaped(`compose|devcontainer\.json|file`), "ComposeUse.Name": as("project"), "ComposeUse.Folder": asPath, "ComposeUse.Files": asPath, "ComposeUse.EnvFiles": asPath,
+	"ComposeUse.By":               shaped(`compose|devcontainer\.json|file`), "ComposeUse.Name": as("project"), "ComposeUse.Folder": asPath, "ComposeUse.Files": asPath, "ComposeUse.EnvFiles": asPath, "ComposeUse.Services": as("service"), "GPUService.OtherDevices": device,
 	"GPURequest.By": shaped(byShape), "GPURequest.Text": as("request"), "GPURequest.File": asPath, "GPURequest.IDs": shaped(gpuShape), "GPUService.Kind": shaped(`service|devcontainer`), "GPUService.Profiles": as("profile"),
 	"GPUService.Written": either(gpuList+`|\$\{NVIDIA_VISIBLE_DEVICES(?::?[-?+][a-z0-9,]{0,20})?\}`, kept, as("value")),
 	"GPUService.Name":    as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,

@@ -182,7 +182,7 @@ func newRootCmd(app *app) *cobra.Command {
 	}
 	cmd.SuggestionsMinimumDistance = 2
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
-	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil))
+	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil), newComposeCmd(app, nil))
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newK8sCmd(app))
 	cmd.AddCommand(newReportCmd(app, nil))
