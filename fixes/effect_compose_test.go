@@ -110,7 +110,9 @@ func composeSays(t *testing.T, program string, p project, use inspect.ComposeUse
 			Devices     []struct{ Source string }
 			Deploy      struct {
 				Resources struct {
-					Reservations struct{ Devices []struct{ Capabilities []string } }
+					Reservations struct {
+						Devices []struct{ Capabilities []string }
+					}
 				}
 			}
 		}
