@@ -36,48 +36,54 @@ func ContainersWanted(all bool, wanted func(*Container) bool) Source {
 			_, _, err = whyUnreachable(ctx, m.Host, err)
 			return nil, err
 		}
-		gone := make([]bool, len(list))
-		errs := make([]error, len(list))
-		images := &imageVariables{api: api}
-		slots := make(chan struct{}, inspectAtOnce)
-		var wg sync.WaitGroup
-		for i := range list {
-			c := &list[i]
-			if wanted != nil && !wanted(c) {
-				continue
-			}
-			slots <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-slots }()
-				answer, err := engine.inspect(ctx, c.ID)
-				if err != nil {
-					gone[i] = true
-					if !cerrdefs.IsNotFound(err) { // else it went away between the two questions
-						errs[i] = err
-					}
-					return
-				}
-				status := c.Status
-				*c = describeContainer(answer)
-				c.Status = status
-				if c.Asks.VisibleDevices != nil {
-					value, known := images.visible(ctx, answer.Image)
-					c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
-				}
-			})
-		}
-		wg.Wait()
-		containers := make([]Container, 0, len(list))
-		for i := range list {
-			if !gone[i] {
-				containers = append(containers, list[i])
-			}
-			if errs[i] != nil && err == nil {
-				err = errs[i]
-			}
-		}
+		containers, err := describeListed(ctx, engine, &imageVariables{api: api}, list, wanted)
 		return func(s *Snapshot) { s.Containers = containers }, err
 	}}
+}
+
+// describeListed asks for those of the list in full that are wanted (nil: all), a few at once. What went
+// away since it was listed is left out; the first other failure is returned beside what could be read.
+func describeListed(ctx context.Context, engine engineReader, images *imageVariables, list []Container, wanted func(*Container) bool) ([]Container, error) {
+	gone, errs := make([]bool, len(list)), make([]error, len(list))
+	slots := make(chan struct{}, inspectAtOnce)
+	var wg sync.WaitGroup
+	for i := range list {
+		c := &list[i]
+		if wanted != nil && !wanted(c) {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			answer, err := engine.inspect(ctx, c.ID)
+			if err != nil {
+				gone[i] = true
+				if !cerrdefs.IsNotFound(err) { // else it went away between the two questions
+					errs[i] = err
+				}
+				return
+			}
+			status := c.Status
+			*c = describeContainer(answer)
+			c.Status = status
+			if c.Asks.VisibleDevices != nil {
+				value, known := images.visible(ctx, answer.Image)
+				c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
+			}
+		})
+	}
+	wg.Wait()
+	containers := make([]Container, 0, len(list))
+	var failed error
+	for i := range list {
+		if !gone[i] {
+			containers = append(containers, list[i])
+		}
+		if errs[i] != nil && failed == nil {
+			failed = errs[i]
+		}
+	}
+	return containers, failed
 }
 
 // containerListed is what GET /containers/json tells of a container.

@@ -185,6 +185,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil), newComposeCmd(app, nil))
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newK8sCmd(app))
+	cmd.AddCommand(newExporterCmd(app, nil))
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))

@@ -1,0 +1,223 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+// exporterOn serves what sources put into a Snapshot.
+func exporterOn(t *testing.T, change func(*inspect.Snapshot)) (*exporter, *httptest.Server) {
+	t.Helper()
+	e := &exporter{app: &app{version: "test"}, timeout: time.Minute, machine: inspect.Machine{Root: inspect.Root(t.TempDir()), Now: time.Now}}
+	e.sources = []inspect.Source{{Name: "test", Read: func(context.Context, inspect.Machine) (inspect.Patch, error) { return change, nil }}}
+	server := httptest.NewServer(e.handler())
+	t.Cleanup(server.Close)
+	return e, server
+}
+
+func scrape(t *testing.T, server *httptest.Server) (string, map[string]*dto.MetricFamily) {
+	t.Helper()
+	response, err := http.Get(server.URL + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	data, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %v\n%s", response.Status, err, data)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(string(data)))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, data)
+	}
+	return string(data), families
+}
+
+// What is exported of the recorded machine with eight GPUs, whole.
+func TestExporterMetrics(t *testing.T) {
+	recorded, err := readSnapshot("../examples/snapshots/eight-gpus.json", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, server := exporterOn(t, func(s *inspect.Snapshot) {
+		s.Host, s.Engine, s.GPUs, s.Containers, s.Driver, s.Toolkit, s.CDI = recorded.Host, recorded.Engine, recorded.GPUs, recorded.Containers, recorded.Driver, recorded.Toolkit, recorded.CDI
+	})
+	text, _ := scrape(t, server)
+	var kept []string
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "docker_gpu_collect_seconds ") {
+			kept = append(kept, line)
+		}
+	}
+	golden, got := "testdata/exporter.golden", strings.Join(kept, "")
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A figure that the GPU does not have is absent, never zero; a lost GPU is said to be down; MIG devices
+// have their own series.
+func TestExporterAbsence(t *testing.T) {
+	used, total := uint64(3<<30), uint64(10<<30)
+	gi := 7
+	_, server := exporterOn(t, func(s *inspect.Snapshot) {
+		s.GPUs = []inspect.GPU{{Index: 0, UUID: "GPU-a", MIG: &inspect.MIG{Enabled: true, Devices: []inspect.MIGDevice{{Profile: "1g.10gb", GPUInstanceID: &gi, MemoryUsedBytes: &used, MemoryFreeBytes: &total}}}},
+			{Index: 1, UUID: "GPU-b", Error: "GPU is lost"}}
+	})
+	_, families := scrape(t, server)
+	for _, absent := range []string{"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_UTIL", "docker_gpu_container_info", "docker_gpu_container_memory_used_bytes"} {
+		if families[absent] != nil {
+			t.Errorf("%s is there", absent)
+		}
+	}
+	up := map[string]float64{}
+	for _, m := range families["docker_gpu_up"].GetMetric() {
+		up[labelOf(m, "gpu")] = m.GetGauge().GetValue()
+	}
+	if up["0"] != 1 || up["1"] != 0 {
+		t.Errorf("up: %v", up)
+	}
+	mig := families["DCGM_FI_DEV_FB_USED"].GetMetric()
+	if len(mig) != 1 || labelOf(mig[0], "GPU_I_PROFILE") != "1g.10gb" || labelOf(mig[0], "GPU_I_ID") != "7" || mig[0].GetGauge().GetValue() != 3072 {
+		t.Errorf("MIG: %v", mig)
+	}
+}
+
+func labelOf(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
+
+// Names from outside break neither the format nor a terminal that shows it.
+func TestExporterHostileLabels(t *testing.T) {
+	memory := uint64(1)
+	for _, name := range []string{"a\nb", `quote " and \ backslash`, "\xff\xfe", "\x1b[2J", "\u202eright to left", strings.Repeat("é", 10_000), "} 1\nevil_metric 2"} {
+		_, server := exporterOn(t, func(s *inspect.Snapshot) {
+			s.GPUs = []inspect.GPU{{Index: 0, UUID: name, Name: name, Processes: []inspect.GPUProcess{{PID: 1, ContainerID: name, MemoryUsedBytes: &memory}}}}
+			s.Containers = []inspect.Container{{ID: name, Name: name, Image: name, ComposeProject: name, ComposeService: name}}
+		})
+		text, families := scrape(t, server)
+		if families["docker_gpu_container_memory_used_bytes"] == nil || families["evil_metric"] != nil {
+			t.Errorf("%q: its series are not there, or others are", name)
+		}
+		for _, r := range text {
+			if r != '\n' && r != '\ufffd' && harmful(r) {
+				t.Errorf("%q: %q is in the output", name, r)
+			}
+		}
+	}
+}
+
+// However many ask at once, the machine is looked at once.
+func TestExporterCollectsOnce(t *testing.T) {
+	var looks atomic.Int32
+	entered, leave := make(chan struct{}, 100), make(chan struct{})
+	e, server := exporterOn(t, nil)
+	e.sources = []inspect.Source{{Name: "slow", Read: func(context.Context, inspect.Machine) (inspect.Patch, error) {
+		looks.Add(1)
+		entered <- struct{}{}
+		<-leave
+		return func(*inspect.Snapshot) {}, nil
+	}}}
+	var scrapers sync.WaitGroup
+	for range 20 {
+		scrapers.Go(func() { scrape(t, server) })
+	}
+	<-entered
+	close(leave)
+	scrapers.Wait()
+	if n := looks.Load(); n > 2 { // late scrapers may find the first look already old
+		t.Errorf("20 scrapers made %d looks", n)
+	}
+}
+
+// Each container's share of the energy follows its utilisation; nobody's energy is nobody's; a container
+// that is gone leaves nothing behind.
+func TestEnergyShares(t *testing.T) {
+	joules := func(v float64) *float64 { return &v }
+	percent := func(v uint32) *uint32 { return &v }
+	look := func(energy float64, a, b *uint32) *inspect.Snapshot {
+		s := &inspect.Snapshot{GPUs: []inspect.GPU{{Index: 0, UUID: "GPU-a", EnergyJoules: joules(energy), Processes: []inspect.GPUProcess{}}}}
+		for i, util := range []*uint32{a, b} {
+			if util == nil {
+				continue
+			}
+			p := inspect.GPUProcess{PID: i + 1, GPUUtilPercent: util}
+			s.GPUs[0].Processes = append(s.GPUs[0].Processes, p)
+			s.Containers = append(s.Containers, inspect.Container{ID: fmt.Sprint("c", i), Usage: &inspect.Usage{Processes: []inspect.UsageProcess{{GPU: 0, GPUProcess: p}}}})
+		}
+		return s
+	}
+	var e energyShares
+	for _, step := range []struct {
+		name   string
+		s      *inspect.Snapshot
+		c0, c1 float64
+	}{
+		{"the first reading is only a start", look(1000, percent(60), percent(20)), 0, 0},
+		{"three quarters and one", look(1100, percent(60), percent(20)), 75, 25},
+		{"idle energy is nobody's", look(1200, percent(0), percent(0)), 75, 25},
+		{"the driver was loaded anew", look(50, percent(50), percent(50)), 75, 25},
+		{"and it goes on", look(150, percent(50), percent(50)), 125, 75},
+	} {
+		got := e.add(step.s)
+		if got[holder{"c0", 0}] != step.c0 || got[holder{"c1", 0}] != step.c1 {
+			t.Errorf("%s: %v", step.name, got)
+		}
+	}
+	if got := e.add(look(250, percent(10), nil)); len(got) != 1 || len(e.joules) != 1 {
+		t.Errorf("a container that is gone is still there: %v", got)
+	}
+}
+
+// Every metric of ours that is DCGM's has the type and the help of dcgm-exporter's own list.
+func TestDCGMCounters(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "dcgm-counters.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string][2]string{}
+	for line := range strings.Lines(string(data)) {
+		parts := strings.SplitN(strings.TrimSpace(line), "|", 3)
+		if len(parts) == 3 {
+			listed[parts[0]] = [2]string{parts[1], parts[2]}
+		}
+	}
+	kinds := map[int]string{1: "counter", 2: "gauge"}
+	for _, m := range gpuMetrics {
+		if got := [2]string{kinds[int(m.kind)], m.help}; listed[m.name] != got {
+			t.Errorf("%s: %v, dcgm-exporter has %v", m.name, got, listed[m.name])
+		}
+	}
+}
