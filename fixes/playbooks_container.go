@@ -194,6 +194,11 @@ func followLine(name string, data []byte, number int) ([]byte, error) {
 	value := variable
 	if quote := m[2][0]; quote == '"' || quote == '\'' {
 		value = string(quote) + variable + string(quote)
+	} else if strings.Contains(m[1], "{") || strings.Contains(m[1], "[") { // YAML's short form ends a bare value at a brace
+		value = `"` + variable + `"`
+		if strings.HasSuffix(m[1], "=") {
+			return nil, fmt.Errorf("%s line %d is a list in one line: write NVIDIA_VISIBLE_DEVICES=%s there", name, number, variable)
+		}
 	}
 	lines[number-1] = []byte(m[1] + value + m[3] + text[len(bare):])
 	return bytes.Join(lines, nil), nil

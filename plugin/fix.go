@@ -224,6 +224,8 @@ func runFix(ctx context.Context, app *app, opts *fixOptions) error {
 		return errors.New("docker gpu: " + answer.Refused)
 	}
 	switch {
+	case len(needed) == 0 && len(answer.Manual) > 0 && !opts.dryRun && opts.from == "":
+		return finish(cli.StatusError{StatusCode: 1}) // found, and not mended
 	case len(needed) == 0:
 		return finish(nil)
 	case opts.dryRun || opts.from != "":
