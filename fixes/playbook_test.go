@@ -95,7 +95,9 @@ install as root: Install nvidia-container-toolkit $ zypper --non-interactive --g
 restart as root: Register the runtime "nvidia" in /etc/docker/daemon.json
 `},
 		{"toolkit on a system of its own", []ID{"toolkit-not-installed"}, func(s *inspect.Snapshot) { s.Host.OSID = "nixos" }, "by hand: toolkit-not-installed, how packages are installed on this system is not known here\n"},
-		{"legacy packages", []ID{"legacy-nvidia-docker2"}, func(s *inspect.Snapshot) { s.Host.Packages = []inspect.Package{{Name: "nvidia-docker2", Version: "2.13"}} }, `install as root: Remove nvidia-docker2 $ apt-get remove --yes nvidia-docker2
+		{"legacy packages", []ID{"legacy-nvidia-docker2"}, func(s *inspect.Snapshot) {
+			s.Host.Packages = []inspect.Package{{Name: "nvidia-docker2", Version: "2.13"}}
+		}, `install as root: Remove nvidia-docker2 $ apt-get remove --yes nvidia-docker2
 edit as root: Remove the old repository /etc/apt/sources.list.d/nvidia-docker.list
 edit as root: Remove the old repository /etc/apt/sources.list.d/nvidia-container-runtime.list
 install as root: Fetch the key of NVIDIA's package repository $ curl --fail --silent --show-error --location --output /usr/share/keyrings/nvidia-container-toolkit-keyring.asc https://nvidia.github.io/libnvidia-container/gpgkey
