@@ -39,6 +39,9 @@ const exitUsage = 125
 // Main runs the plugin and returns its exit code. Everything but the metadata and the NVML child goes
 // through docker's own plugin package.
 func Main(version string, args []string) int {
+	if input, ok := hookCall(args); ok { // between a failed command and the prompt: no start-up at all
+		return answerHook(os.Stdout, input, lastFailure)
+	}
 	if len(args) > 1 {
 		switch args[1] {
 		case metadata.MetadataSubcommandName: // asked by docker at every `docker --help`: no work at all
