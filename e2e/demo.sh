@@ -12,3 +12,11 @@ show() {
 
 echo "An example machine of eight GPUs, from examples/snapshots/eight-gpus.json:"
 show status --from examples/snapshots/eight-gpus.json
+
+echo
+echo "The same commands live, on a fake NVIDIA driver: its library answers from e2e/fakenvml/scenarios/eight-h100.scenario."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+e2e/fakenvml/build.sh "$folder"
+export LD_LIBRARY_PATH=$folder FAKE_NVML_SCENARIO=$PWD/e2e/fakenvml/scenarios/eight-h100.scenario
+show status

@@ -12,7 +12,8 @@
 #   cdi/          the folder of CDI specifications that the newest engine and the nvidia runtime read
 #   toolkit.toml  the nvidia runtime's configuration (--nvidia)
 #   docker.sock, dockerd.log, containerd.log, data/, exec/
-# --nvidia registers NVIDIA's runtime and puts the toolkit on the engine's PATH, where the hook is looked for.
+# --nvidia registers NVIDIA's runtime and puts the toolkit on the engine's PATH, where the hook is looked for. DRIVER_ROOT in
+# the environment is the folder that the toolkit takes for the driver's root: libraries below usr/lib, device nodes in dev.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -40,6 +41,8 @@ configure() {
 			path = "$bench/toolkit/nvidia-container-runtime-hook"
 			[nvidia-ctk]
 			path = "$bench/toolkit/nvidia-ctk"
+			[nvidia-container-cli]
+			root = "${DRIVER_ROOT:-/}"
 		EOT
 	fi
 	[ "$name" = 20.10 ] || lines+=('"cdi-spec-dirs": ["'"$state"'/cdi"]')
@@ -193,7 +196,7 @@ case "${1:-} $#" in
 "stop 2") state=$2 && stop ;;
 "image 2") state=$(cd "$2" && pwd) && image ;;
 *)
-	sed -n '2,18s/^# \{0,1\}//p' "$0" >&2
+	sed -n '2,19s/^# \{0,1\}//p' "$0" >&2
 	exit 2
 	;;
 esac

@@ -120,7 +120,14 @@ func engineCommand(ts *testscript.TestScript, neg bool, args []string) {
 			name, args = args[1], args[2:]
 		}
 		state := filepath.Join(ts.Getenv("STATES"), name)
-		out, err := exec.Command("./engine.sh", append([]string{"start", ts.Getenv("ENGINE"), state}, args...)...).CombinedOutput()
+		start := exec.Command("./engine.sh", append([]string{"start", ts.Getenv("ENGINE"), state}, args...)...)
+		start.Env = os.Environ()
+		for _, key := range []string{"DRIVER_ROOT", "FAKE_NVML_SCENARIO"} { // for the toolkit that the engine calls
+			if value := ts.Getenv(key); value != "" {
+				start.Env = append(start.Env, key+"="+value)
+			}
+		}
+		out, err := start.CombinedOutput()
 		if err != nil {
 			ts.Fatalf("engine start: %v\n%s", err, out)
 		}

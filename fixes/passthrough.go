@@ -65,11 +65,7 @@ func Passthrough(s *inspect.Snapshot) Ways {
 		}
 	}
 	devices := cdiGPUs(s)
-	for _, device := range devices {
-		if !strings.HasSuffix(device, "=all") {
-			w.Devices++
-		}
-	}
+	w.Devices = countDevices(devices)
 	switch {
 	case !engineDoesCDI(e):
 		w.CDI = WayClosed
@@ -120,6 +116,22 @@ func cdiGPUs(s *inspect.Snapshot) []string {
 		}
 	}
 	return names
+}
+
+// countDevices counts GPUs, not names: nvidia-ctk names each by its index and again by its UUID, and all of them by
+// "all".
+func countDevices(names []string) int {
+	byIndex, byUUID := 0, 0
+	for _, name := range names {
+		switch _, device, _ := strings.Cut(name, "="); {
+		case device == "all":
+		case strings.HasPrefix(device, "GPU-") || strings.HasPrefix(device, "MIG-"):
+			byUUID++
+		default:
+			byIndex++
+		}
+	}
+	return max(byIndex, byUUID)
 }
 
 // engineDoesCDI: an explicit feature wins; else the engine's version decides; folders that it names

@@ -144,6 +144,9 @@ func judgeEngineAway(s *inspect.Snapshot) Verdict {
 		v.Text = fmt.Sprintf("No Docker engine answers at %s: it is not running.", where)
 		if where == "unix:///var/run/docker.sock" {
 			v.Next = "sudo systemctl start docker"
+			if s.Host != nil && s.Host.Init != "" && s.Host.Init != "systemd" {
+				v.Next = "sudo service docker start"
+			}
 		}
 	default:
 		v.Text = fmt.Sprintf("No Docker engine answers at %s: %s.", where, strings.TrimSuffix(e.Error, "."))

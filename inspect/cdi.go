@@ -14,13 +14,22 @@ import (
 )
 
 // CDISource reads the Container Device Interface's specifications from the folders that the engine was told, else
-// from /etc/cdi and /var/run/cdi.
+// from /etc/cdi and /var/run/cdi, and from those that the nvidia runtime was told.
 var CDISource = Source{Name: "cdi", Local: true, Read: readCDI}
 
 func readCDI(_ context.Context, m Machine) (Patch, error) {
 	process, root := findEngine(m)
 	m.Root = root
-	c := &CDI{Dirs: cdiDirs(m, process), Specs: []CDISpec{}, Devices: []string{}}
+	dirs := cdiDirs(m, process)
+	file := toolkitConfigPath(process, root)
+	if data, err := root.ReadFile(file); err == nil {
+		for _, dir := range parseToolkitConfig(file, data).SpecDirs {
+			if !slices.Contains(dirs, dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	c := &CDI{Dirs: dirs, Specs: []CDISpec{}, Devices: []string{}}
 	for _, dir := range c.Dirs {
 		entries, err := m.Root.ReadDir(dir)
 		if err != nil {
