@@ -3,6 +3,7 @@ package fixes
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -285,7 +286,7 @@ func Stale(s *inspect.Snapshot, value string) []inspect.Container {
 			continue
 		}
 		for _, service := range s.Project.Services {
-			if service.Name != c.ComposeService || !service.Follows || service.Use < 0 || s.Project.Uses[service.Use].Name != c.ComposeProject {
+			if use := useOf(s.Project, service); service.Name != c.ComposeService || !service.Follows || use == nil || !madeBy(s.Project, *use, c) {
 				continue
 			}
 			if c.Asks.VisibleDevices == nil || *c.Asks.VisibleDevices != value {
@@ -296,4 +297,24 @@ func Stale(s *inspect.Snapshot, value string) []inspect.Container {
 	}
 	slices.SortFunc(stale, func(a, b inspect.Container) int { return cmp.Compare(a.Name, b.Name) })
 	return stale
+}
+
+// madeBy tells if a container was made from the files of a use: by the files that compose noted on it,
+// whatever -p the project was given, or, where it noted none, by the project's name.
+func madeBy(p *inspect.Project, use inspect.ComposeUse, c inspect.Container) bool {
+	noted := c.Labels["com.docker.compose.project.config_files"]
+	if noted == "" {
+		return c.ComposeProject == use.Name
+	}
+	for file := range strings.SplitSeq(noted, ",") {
+		for _, ours := range use.Files {
+			if !filepath.IsAbs(ours) {
+				ours = filepath.Join(p.Folder, ours)
+			}
+			if file == ours {
+				return true
+			}
+		}
+	}
+	return false
 }
