@@ -275,23 +275,26 @@ func AutoValue(s *inspect.Snapshot) (value, why string) {
 }
 
 // Stale are the running containers of the project that were created with another value of
-// NVIDIA_VISIBLE_DEVICES than the switch's file says now, and whose service follows that file.
+// NVIDIA_VISIBLE_DEVICES than the switch's file says now, and whose service or dev container follows that
+// file. Those without a compose service are dev containers, which their own tool has to rebuild.
 func Stale(s *inspect.Snapshot, value string) []inspect.Container {
 	if s.Project == nil {
 		return nil
 	}
 	var stale []inspect.Container
 	for _, c := range s.Containers {
-		if c.State != "running" && c.State != "paused" || c.ComposeService == "" {
+		if c.State != "running" && c.State != "paused" || c.Asks.VisibleDevices != nil && *c.Asks.VisibleDevices == value {
 			continue
 		}
 		for _, service := range s.Project.Services {
+			if service.Use < 0 && service.Follows && c.ComposeService == "" && c.Labels["devcontainer.local_folder"] == s.Project.Folder {
+				stale = append(stale, c)
+				break
+			}
 			if use := useOf(s.Project, service); service.Name != c.ComposeService || !service.Follows || use == nil || !madeBy(s.Project, *use, c) {
 				continue
 			}
-			if c.Asks.VisibleDevices == nil || *c.Asks.VisibleDevices != value {
-				stale = append(stale, c)
-			}
+			stale = append(stale, c)
 			break
 		}
 	}

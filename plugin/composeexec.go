@@ -79,6 +79,10 @@ func (a *switchAnswer) apply(ctx context.Context, app *app, s *inspect.Snapshot)
 	var order []project
 	services := map[project][]string{}
 	for _, c := range fixes.Stale(s, a.VisibleDevices) {
+		if c.ComposeService == "" {
+			a.Rebuild = append(a.Rebuild, c.Name)
+			continue
+		}
 		label := func(name string) string { return c.Labels["com.docker.compose.project."+name] }
 		p := project{c.ComposeProject, label("working_dir"), label("config_files"), label("environment_file")}
 		if _, seen := services[p]; !seen {

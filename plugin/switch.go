@@ -57,6 +57,7 @@ type switchAnswer struct {
 	Problems       []inspect.FileProblem   `json:"problems,omitempty"` // files that could not be understood: the effect is not known
 	Stale          []string                `json:"stale,omitempty"`    // running containers that still have the old value
 	Applied        []string                `json:"applied,omitempty"`  // services that were recreated
+	Rebuild        []string                `json:"rebuild,omitempty"`  // dev containers that --apply leaves to their own tool
 	Warnings       []string                `json:"warnings,omitempty"`
 }
 
@@ -395,12 +396,18 @@ func (a *switchAnswer) complain(out io.Writer) error {
 	if len(a.Services) == 0 && len(a.Problems) == 0 {
 		b.WriteString("Note: no service or dev container of this project uses a GPU or reads this file.\n")
 	}
-	if len(a.Stale) > 0 && len(a.Applied) == 0 {
+	if len(a.Stale) > 0 && len(a.Applied) == 0 && len(a.Rebuild) == 0 {
 		command := "docker gpu enable --apply"
 		if a.VisibleDevices == "void" {
 			command = "docker gpu disable --apply"
 		}
 		fmt.Fprintf(&b, "Still running with the old value: %s. Recreate with: %s\n", harmlessName(strings.Join(a.Stale, ", ")), command)
+	}
+	if len(a.Applied) > 0 {
+		fmt.Fprintf(&b, "Recreated: %s.\n", harmlessName(strings.Join(a.Applied, ", ")))
+	}
+	if len(a.Rebuild) > 0 {
+		fmt.Fprintf(&b, "Still running with the old value: %s. Rebuild it: devcontainer up --remove-existing-container --workspace-folder %s\n", harmlessName(strings.Join(a.Rebuild, ", ")), harmlessName(a.Folder))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
