@@ -1,14 +1,11 @@
 package fixes
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
-
-// explainText names the causes that a text shows, the first of them the answer. It is the table of
-// symptoms of `docker gpu explain`.
-var explainText = func(string) (findings []Finding) { return nil }
 
 // A text is what somebody said: a container's log, its health check, the engine on why it did not start.
 type text struct {
@@ -21,7 +18,8 @@ type text struct {
 // rule a cause out, an old message of it is doubtful and only related.
 func explainTexts(s *inspect.Snapshot, scope Scope, ruledOut map[ID]bool, found []Finding) (said, doubtful []Finding) {
 	for _, t := range texts(s, scope) {
-		for i, f := range explainText(t.text) {
+		e := ExplainString(t.source, t.text)
+		for i, f := range slices.Concat(e.Findings, e.Related) {
 			if f.ID == "healthy" || f.ID == "not-gpu-related" {
 				continue
 			}

@@ -66,8 +66,17 @@ func Main(version string, args []string) int {
 		return 1
 	}
 	root := newRootCmd(newApp(dockerCLI, version))
-	root.SetContext(ctx)
+	withContext(root, ctx)
 	return report(dockerCLI.Err(), plugin.RunPlugin(dockerCLI, root, describe(version)))
+}
+
+// withContext hands the context that signals end to each command: docker's own root command stands above
+// ours, and its context would go to the commands that have none.
+func withContext(cmd *cobra.Command, ctx context.Context) {
+	cmd.SetContext(ctx)
+	for _, sub := range cmd.Commands() {
+		withContext(sub, ctx)
+	}
 }
 
 func describe(version string) metadata.Metadata {
@@ -196,6 +205,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newHooksCmd(app))
 	cmd.AddCommand(newFixCmd(app, nil))
 	cmd.AddCommand(newExplainCmd(app, nil))
+	cmd.AddCommand(newAuditCmd(app, nil))
 	return cmd
 }
 
