@@ -132,7 +132,7 @@ func initFailed(s *inspect.Snapshot) []Finding {
 			return []Finding{NewFinding("gpu-init-failed", Evidence{Source: "kernel log", Text: line.Text})}
 		}
 	}
-	if s.GPUs == nil || s.Host == nil || s.Driver == nil || s.Driver.NVMLError != "" || s.Driver.ModuleVersion == "" || s.Host.Container != "" {
+	if s.GPUs == nil || s.Host == nil || s.Driver == nil || s.Driver.NVMLError != "" || s.Driver.ModuleVersion == "" || s.Host.Container != "" || len(s.GPUs) >= len(s.Host.PCI) {
 		return nil
 	}
 	var evidence []Evidence
