@@ -62,6 +62,7 @@ func gpuMachineCommand(ts *testscript.TestScript, neg bool, args []string) {
 	for name, minor := range map[string]string{"nvidia0": "0", "nvidiactl": "255", "nvidia-uvm": "254"} {
 		mknodCommand(ts, false, []string{filepath.Join(args[0], "dev", name), "195", minor})
 	}
+	mknodCommand(ts, false, []string{filepath.Join(args[0], "dev", "null"), "1", "3"})
 	for _, name := range []string{"libcuda.so", "libnvidia-ml.so"} {
 		write("/usr/lib/x86_64-linux-gnu/"+name+".570.86.15", "")
 		link("/usr/lib/x86_64-linux-gnu/"+name+".1", name+".570.86.15")

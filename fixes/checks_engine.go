@@ -88,6 +88,9 @@ func engineFault(s *inspect.Snapshot) fault {
 	if ways.CDI == WayOpen && len(asked) == 0 {
 		return fault{}
 	}
+	if cdiAwaitsRestart(e) && (!ways.Any() || len(cdiAsked(s)) > 0) {
+		return because("docker-not-restarted", saw(e.ConfigFile.Path, `has the feature "cdi"`), saw("engine", "does not do CDI"))
+	}
 	if f := e.ConfigFile; f != nil && f.Problem == nil && !registered {
 		if wanted, ok := nvidiaOf(f.Runtimes); ok && changedSinceStart(e) {
 			found := because("docker-not-restarted", append([]Evidence{saw(f.Path, "has the runtime nvidia (%s)", wanted.Path), saw("engine", "runs with %s", runtimeNames(e))}, asked...)...)
@@ -170,6 +173,12 @@ func legacyMode(t *inspect.Toolkit) bool {
 		mode = t.Config.Mode
 	}
 	return mode == "legacy" || (mode == "" || mode == "auto") && t.Version != "" && compareDotted(t.Version, "1.18") < 0
+}
+
+// cdiAwaitsRestart: daemon.json has the feature, and the engine was not started since.
+func cdiAwaitsRestart(e *inspect.Engine) bool {
+	f := e.ConfigFile
+	return f != nil && f.Problem == nil && f.Features["cdi"] && !engineDoesCDI(e) && compareDotted(e.Version, "25") >= 0 && changedSinceStart(e)
 }
 
 // runtimeAsked lists who asks for the runtime nvidia by name.
@@ -376,12 +385,11 @@ func specInvalid(s *inspect.Snapshot) []Finding {
 // does not do it.
 func cdiOff(s *inspect.Snapshot) []Finding {
 	e := s.Engine
-	if e.Version == "" || engineDoesCDI(e) {
+	if e.Version == "" || engineDoesCDI(e) || cdiAwaitsRestart(e) {
 		return nil
 	}
 	var evidence []Evidence
-	for device, who := range cdiAsked(s) {
-		_ = device
+	for _, who := range cdiAsked(s) {
 		evidence = append(evidence, who)
 	}
 	if evidence == nil {
@@ -396,6 +404,8 @@ func cdiOff(s *inspect.Snapshot) []Finding {
 	switch on, set := e.Features["cdi"]; {
 	case set && !on:
 		state = `has the feature "cdi" set to false`
+	case engineAtLeast(e, "28.2"):
+		state = "has CDI switched off"
 	case compareDotted(e.Version, "25") >= 0:
 		state = `does CDI only with the feature "cdi"`
 	}

@@ -140,7 +140,10 @@ func engineDoesCDI(e *inspect.Engine) bool {
 	if on, set := e.Features["cdi"]; set {
 		return on
 	}
-	return len(e.CDIDirs) > 0 || engineAtLeast(e, "28.2")
+	if e.CDIDirs != nil { // the engine says it itself, and its features only in daemon.json
+		return len(e.CDIDirs) > 0
+	}
+	return engineAtLeast(e, "28.2")
 }
 
 // engineAtLeast compares the engine's version, which is no number in builds from source; those are

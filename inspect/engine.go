@@ -91,6 +91,9 @@ func (e *Engine) describe(info system.Info) {
 	}
 	e.CgroupDriver, e.CgroupVersion, e.DefaultRuntime = info.CgroupDriver, info.CgroupVersion, info.DefaultRuntime
 	e.CDIDirs, e.SecurityOptions, e.Warnings = info.CDISpecDirs, info.SecurityOptions, info.Warnings
+	if e.CDIDirs == nil && apiAtLeast(e.APIVersionMax, 44) { // from 25.0 on, none means that CDI is off
+		e.CDIDirs = []string{}
+	}
 	e.Containers, e.Running = &info.Containers, &info.ContainersRunning
 	e.Runtimes = map[string]Runtime{}
 	for name, r := range info.Runtimes {
@@ -251,4 +254,11 @@ func elsewhereByFacts(s *Snapshot, root Root) string {
 		return "not read: the engine runs on another machine (its memory differs)"
 	}
 	return ""
+}
+
+// apiAtLeast tells if an API version is 1.minor or newer.
+func apiAtLeast(version string, minor int) bool {
+	_, after, ok := strings.Cut(version, ".")
+	n, err := strconv.Atoi(after)
+	return ok && err == nil && n >= minor
 }

@@ -203,7 +203,7 @@ type Engine struct {
 	CgroupVersion     string             `json:"cgroupVersion,omitempty"`
 	Runtimes          map[string]Runtime `json:"runtimes,omitempty"`
 	DefaultRuntime    string             `json:"defaultRuntime,omitempty"`
-	CDIDirs           []string           `json:"cdiDirs,omitempty"`           // engine 25 and newer, where CDI is on
+	CDIDirs           []string           `json:"cdiDirs"`                     // empty: CDI is off; nil: not known, engines before 25 do not say
 	DiscoveredDevices []DiscoveredDevice `json:"discoveredDevices,omitempty"` // engine 28.2 and newer
 	Features          map[string]bool    `json:"features,omitempty"`          // what it runs with: cdi, containerd-snapshotter
 	SecurityOptions   []string           `json:"securityOptions,omitempty"`
