@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -22,7 +21,7 @@ import (
 func init() {
 	maps.Copy(commands, map[string]func(*testscript.TestScript, bool, []string){
 		"gpumachine": gpuMachineCommand,
-		"nvml":       nvmlCommand,
+		"gpu":        gpuCommand,
 		"diagnosed":  diagnosedCommand,
 		"explained":  explainedCommand,
 		"breaks":     breaksCommand,
@@ -73,33 +72,23 @@ func gpuMachineCommand(ts *testscript.TestScript, neg bool, args []string) {
 	write("/sbin/ldconfig", "")
 	write("/etc/nvidia-container-runtime/config.toml", "[nvidia-container-cli]\nldconfig = \"@/sbin/ldconfig\"\n\n[nvidia-container-runtime]\nmode = \"auto\"\n")
 	write("/var/log/kern.log", "")
-	nvmlCommand(ts, false, []string{"rtx-laptop"})
+	gpuCommand(ts, false, []string{"rtx-laptop"})
 }
 
-var fakeNVML = sync.OnceValues(func() (fakenvml.Library, error) {
-	return fakenvml.Build(filepath.Join(filepath.Dir(plugin), "fakenvml"))
-})
-
-// nvmlCommand: "nvml NAME [LINE...]" lets programs of the script see a scenario of e2e/fakenvml, with lines of
-// their own behind it; "nvml none" lets them see no library.
-func nvmlCommand(ts *testscript.TestScript, neg bool, args []string) {
+// gpuCommand: "gpu NAME [LINE...]" is nvml with a scenario of fakenvml/scenarios and lines of the script's own
+// behind it; "gpu none" lets programs see no library.
+func gpuCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: nvml NAME [LINE...]")
+		ts.Fatalf("usage: gpu NAME [LINE...]")
 	}
 	if args[0] == "none" {
 		ts.Setenv("LD_LIBRARY_PATH", "")
 		return
 	}
-	library, err := fakeNVML()
+	text, err := os.ReadFile(fakenvml.Scenario(args[0]))
 	ts.Check(err)
-	text, err := os.ReadFile(filepath.Join("fakenvml", "scenarios", args[0]+".scenario"))
-	ts.Check(err)
-	file := ts.MkAbs("nvml.scenario")
-	ts.Check(fakenvml.Write(file, string(text)+"\n"+strings.Join(args[1:], "\n")+"\n"))
-	for _, entry := range fakenvml.Env(library.Folder, file) {
-		key, value, _ := strings.Cut(entry, "=")
-		ts.Setenv(key, value)
-	}
+	ts.Check(os.WriteFile(ts.MkAbs("gpu.scenario"), []byte(string(text)+"\n"+strings.Join(args[1:], "\n")+"\n"), 0o644))
+	nvmlCommand(ts, false, []string{"gpu.scenario"})
 }
 
 // breaksCommand: "breaks FILE COMMAND..." runs a command that has to fail, and keeps what it said in FILE.

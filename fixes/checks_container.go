@@ -19,7 +19,7 @@ var containerChecks = []Check{
 	{ID: "visible-devices-bad-index", Needs: []string{"containers", "nvml"}, HiddenBy: slices.Concat(noWay, []ID{"gpu-lost-xid"}), Find: badIndex},
 	{ID: "visible-devices-ignored", Needs: []string{"engine", "containers", "toolkit"}, HiddenBy: noWay, Decides: true, Find: variableIgnored},
 	{ID: "driver-capabilities-missing", Needs: []string{"containers", "toolkit"}, HiddenBy: noWay, Find: capabilitiesMissing},
-	{ID: "cgroup-device-lost", Needs: []string{"containers", "host"}, HiddenBy: slices.Concat(noWay, []ID{"rootful-no-cgroups", "gpu-lost-xid"}), Find: devicesLost},
+	{ID: "cgroup-device-lost", Needs: []string{"containers", "host"}, HiddenBy: slices.Concat(noWay, []ID{"rootful-no-cgroups", "gpu-lost-xid"}), Find: insideOf("cgroup-device-lost")},
 	{ID: "shm-too-small", Needs: []string{"containers"}, Find: shmTooSmall},
 	{ID: "host-out-of-memory", Needs: []string{"containers"}, Find: outOfHostMemory},
 	{ID: "orphaned-gpu-memory", Needs: []string{"nvml", "containers", "host"}, Find: orphans},
@@ -244,34 +244,30 @@ func capabilitiesMissing(s *inspect.Snapshot) []Finding {
 	return found
 }
 
-// devicesLost: the container runs, was given a GPU, and its device cgroup lets it use none. CDI and
-// --device are the engine's own rules, which a reload keeps.
-func devicesLost(s *inspect.Snapshot) []Finding {
-	if s.Host == nil || !slices.ContainsFunc(s.Host.DeviceNodes, func(n inspect.DeviceNode) bool { return n.Major == 195 }) {
-		return nil // the rules are held against the machine's own devices
-	}
-	var found []Finding
-	for i := range s.Containers {
-		c := &s.Containers[i]
-		if c.State != "running" || c.Privileged || len(c.Grant.By) == 0 || c.DeviceRules == nil {
-			continue
+// insideOf are the findings of the health check about running containers that lie in them: what they were
+// given and no longer have. A cgroup rule alone gives no node, and a privileged container what the host has.
+func insideOf(id ID) func(*inspect.Snapshot) []Finding {
+	return func(s *inspect.Snapshot) []Finding {
+		var found []Finding
+		for i := range s.Containers {
+			c := &s.Containers[i]
+			if c.State != "running" || c.Inside == nil || c.Inside.Denied != "" || !slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByCgroupRule && by != inspect.ByPrivileged }) {
+				continue
+			}
+			for _, f := range HealthOutside(s, c).Findings {
+				if f.ID == id && len(f.Evidence) > 0 {
+					f.Evidence = append(f.Evidence, ofContainer(c, "%s", strings.Join(c.Grant.Detail, ", ")))
+					found = append(found, f)
+				}
+			}
 		}
-		if slices.ContainsFunc(c.DeviceRules, allowsNVIDIA) || slices.Equal(c.Grant.By, []string{inspect.ByDXG}) {
-			continue
-		}
-		found = append(found, inContainer("cgroup-device-lost", c, ofContainer(c, "%s, and its device cgroup has no rule for NVIDIA's devices: %s", strings.Join(c.Grant.Detail, ", "), strings.Join(c.DeviceRules, "; "))))
+		return found
 	}
-	return found
 }
 
-// allowsNVIDIA: 195 is the major number of the GPUs and of nvidiactl; "a" and "*" are all devices.
-func allowsNVIDIA(rule string) bool {
-	fields := strings.Fields(rule)
-	if len(fields) < 2 {
-		return false
-	}
-	major, _, _ := strings.Cut(fields[1], ":")
-	return fields[0] == "a" || fields[0] == "c" && (major == "195" || major == "*")
+// both joins what two looks at the same cause find.
+func both(a, b func(*inspect.Snapshot) []Finding) func(*inspect.Snapshot) []Finding {
+	return func(s *inspect.Snapshot) []Finding { return append(a(s), b(s)...) }
 }
 
 // shmTooSmall: ended by SIGBUS (exit 135) with docker's default of 64 MiB in /dev/shm.

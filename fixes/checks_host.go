@@ -39,7 +39,7 @@ var hostChecks = []Check{
 	{ID: "open-kernel-module-required", Needs: []string{"kernel-log"}, Find: kernelSays("open-kernel-module-required", "requires use of the NVIDIA open kernel modules")},
 	{ID: "open-kernel-module-unsupported", Needs: []string{"kernel-log"}, Find: kernelSays("open-kernel-module-unsupported", "is not supported by open nvidia.ko", "does not include the required GPU System Processor")},
 	{ID: "driver-too-old", Needs: []string{"driver"}, Decides: true, Find: driverTooOld},
-	{ID: "device-node-missing", Needs: []string{"host", "driver"}, HiddenBy: noDriver, Find: nodesMissing},
+	{ID: "device-node-missing", Needs: []string{"host", "driver"}, HiddenBy: noDriver, Find: both(nodesMissing, insideOf("device-node-missing"))},
 	{ID: "device-permission-denied", Needs: []string{"host"}, HiddenBy: slices.Concat(noDriver, []ID{"device-node-missing", "mig-misconfigured"}), Find: nodesDenied},
 	{ID: "persistenced-socket-missing", Needs: []string{"host"}, HiddenBy: noDriver, Find: persistencedGone},
 	{ID: "selinux-denied", Needs: []string{"host", "kernel-log"}, Find: selinuxDenied},

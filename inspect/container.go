@@ -22,9 +22,8 @@ type Container struct {
 	Grant          Grant             `json:"grant"`
 	Asks           Asks              `json:"asks"`
 	Usage          *Usage            `json:"usage,omitempty"`
-	Inside         *Inside           `json:"inside,omitempty"`      // nil: not looked at
-	Output         *Output           `json:"output,omitempty"`      // nil: not read
-	DeviceRules    []string          `json:"deviceRules,omitempty"` // of its device cgroup, "c 195:* rwm"; nil: not known
+	Inside         *Inside           `json:"inside,omitempty"` // nil: not looked at
+	Output         *Output           `json:"output,omitempty"` // nil: not read
 	ComposeProject string            `json:"composeProject,omitempty"`
 	ComposeService string            `json:"composeService,omitempty"`
 	Labels         map[string]string `json:"labels,omitempty"`

@@ -218,7 +218,10 @@ var redactRules = map[string]redactRule{
 
 	"DeviceRequest.Driver": shaped(`nvidia|cdi|amd|gpu`), "DeviceRequest.DeviceIDs": either(gpuShape, kept, as("redacted")), "DeviceRequest.Capabilities": shaped(abilityShape),
 
-	"Output.Log": running, "Output.Health": running, "Container.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`),
+	"Output.Log": running, "Output.Health": running, 
+	"Inside.Kind": shaped(`docker|podman|kubernetes|lxc`), "Inside.DriverMounts": asPath, "Inside.LibraryVersion": shaped(versionShape),
+	"Inside.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`), "Inside.Denied": shaped(`[a-z/ ]{5,60}`),
+	"DeviceOpen.Path": asPath, "DeviceOpen.Error": shaped(`E[A-Z]{3,12}|timeout`),
 	"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML),
 	"GPUPlace.CPUAffinity": shaped(`[\d,-]{1,200}`), "GPUPlace.NUMAAffinity": shaped(`[\d,-]{1,80}`), "GPUPair.Level": shaped(`PIX|PXB|PHB|NODE|SYS|X`),
 

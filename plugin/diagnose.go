@@ -110,7 +110,8 @@ func diagnoseSources(containers []string) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(true), inspect.LogsSource(containers...), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
-		inspect.CDISource, inspect.DaemonConfigSource, inspect.KernelLogSource, inspect.DeviceRulesSource,
+		inspect.CDISource, inspect.DaemonConfigSource, inspect.KernelLogSource,
+		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
 	}
 }
 
