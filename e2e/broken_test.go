@@ -29,7 +29,7 @@ func init() {
 }
 
 // gpuMachineCommand: "gpumachine FOLDER" makes FOLDER a machine in order: one GPU on the bus, driver 570.86.15
-// loaded, its nodes and libraries there, the toolkit installed. A folder that is there already is made anew.
+// loaded, its nodes and libraries there. The toolkit and the CDI folders are the engine's own. A folder that is there already is made anew.
 func gpuMachineCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: gpumachine FOLDER")
@@ -66,11 +66,6 @@ func gpuMachineCommand(ts *testscript.TestScript, neg bool, args []string) {
 		write("/usr/lib/x86_64-linux-gnu/"+name+".570.86.15", "")
 		link("/usr/lib/x86_64-linux-gnu/"+name+".1", name+".570.86.15")
 	}
-	for _, name := range []string{"nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-cdi-hook", "nvidia-container-cli"} {
-		write("/usr/bin/"+name, "")
-	}
-	write("/sbin/ldconfig", "")
-	write("/etc/nvidia-container-runtime/config.toml", "[nvidia-container-cli]\nldconfig = \"@/sbin/ldconfig\"\n\n[nvidia-container-runtime]\nmode = \"auto\"\n")
 	write("/var/log/kern.log", "")
 	gpuCommand(ts, false, []string{"rtx-laptop"})
 }

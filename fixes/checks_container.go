@@ -275,7 +275,7 @@ func shmTooSmall(s *inspect.Snapshot) []Finding {
 	var found []Finding
 	for i := range s.Containers {
 		c := &s.Containers[i]
-		if c.ExitCode == nil || *c.ExitCode != 135 || !gpuContainer(c) || !smallShm(c) || !recent(s, c) {
+		if c.ExitCode == nil || *c.ExitCode != 135 || !ConcernsGPU(c) || !smallShm(c) || !recent(s, c) {
 			continue
 		}
 		found = append(found, inContainer("shm-too-small", c, ofContainer(c, "ended by SIGBUS (exit code 135)"), ofContainer(c, "/dev/shm is %d MiB", *c.Asks.ShmSizeBytes>>20)))
@@ -287,8 +287,8 @@ func smallShm(c *inspect.Container) bool {
 	return c.Asks.ShmSizeBytes != nil && *c.Asks.ShmSizeBytes <= 64<<20 && c.Asks.IpcMode != "host" && !strings.HasPrefix(c.Asks.IpcMode, "container:")
 }
 
-// gpuContainer tells if a container has to do with a GPU in any way.
-func gpuContainer(c *inspect.Container) bool {
+// ConcernsGPU tells if a container has to do with a GPU in any way.
+func ConcernsGPU(c *inspect.Container) bool {
 	return slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByPrivileged }) || len(cdiNames(c)) > 0 || c.Runtime == "nvidia" ||
 		c.Asks.VisibleDevices != nil && !c.Asks.VisibleFromImage && switchedOff(&inspect.Project{VisibleDevices: &inspect.Setting{Value: *c.Asks.VisibleDevices}}) == nil
 }
@@ -297,7 +297,7 @@ func outOfHostMemory(s *inspect.Snapshot) []Finding {
 	var found []Finding
 	for i := range s.Containers {
 		c := &s.Containers[i]
-		if !gpuContainer(c) {
+		if !ConcernsGPU(c) {
 			continue
 		}
 		var evidence []Evidence

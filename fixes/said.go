@@ -52,7 +52,7 @@ func texts(s *inspect.Snapshot, scope Scope) []text {
 	var all []text
 	for i := range s.Containers {
 		c := &s.Containers[i]
-		if !gpuContainer(c) && !scope.Has(c) {
+		if !ConcernsGPU(c) && !scope.Has(c) {
 			continue
 		}
 		if c.Error != "" && c.State != "running" {

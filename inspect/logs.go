@@ -37,78 +37,71 @@ type logsAPI interface {
 	ContainerLogs(context.Context, string, client.ContainerLogsOptions) (client.ContainerLogsResult, error)
 }
 
-// LogsSource reads the last lines of the containers named, by name or id, and of those that have to do
-// with a GPU, with their health checks' output (GET /containers/ID/logs).
-func LogsSource(names ...string) Source {
-	return Source{Name: "logs", Read: func(ctx context.Context, m Machine) (Patch, error) {
-		api, err := dial(ctx, m)
-		if err != nil {
-			_, _, err = whyUnreachable(ctx, m.Host, err)
-			return nil, err
+// LogsSource reads the last lines of the containers wanted, with their health checks' output, as far as they
+// run or ended lately; those asked for by name or id however old (GET /containers/ID/json and /logs).
+func LogsSource(wanted func(*Container) bool, names ...string) Source {
+	return Source{Name: "logs", Then: func(s *Snapshot) func(context.Context, Machine) (Patch, error) {
+		named := map[string]bool{} // by id, those to read: true where it was asked for by name
+		for i := range s.Containers {
+			c := &s.Containers[i]
+			byName := slices.ContainsFunc(names, func(name string) bool { return c.Name == name || len(name) >= 4 && strings.HasPrefix(c.ID, name) })
+			if byName || wanted(c) && len(named) < mostLogged {
+				named[c.ID] = byName
+			}
 		}
-		reader, ok := api.(logsAPI)
-		if !ok {
-			return nil, noted("not read: this engine's logs cannot be asked for")
+		if len(named) == 0 {
+			return nil
 		}
-		list, err := api.ContainerList(ctx, client.ContainerListOptions{All: true})
-		if err != nil {
-			_, _, err = whyUnreachable(ctx, m.Host, err)
-			return nil, err
-		}
-		wanted := func(c container.Summary) bool {
-			return slices.ContainsFunc(names, func(name string) bool {
-				return slices.Contains(c.Names, "/"+name) || len(name) >= 4 && strings.HasPrefix(c.ID, name)
-			})
-		}
-		outputs := map[string]*Output{}
-		var mu sync.Mutex
-		var errs []error
-		var wg sync.WaitGroup
-		slots := make(chan struct{}, inspectAtOnce)
-		read := 0 // containers whose logs were read
-		for _, item := range list.Items {
-			wg.Go(func() {
-				slots <- struct{}{}
-				defer func() { <-slots }()
-				answer, err := api.ContainerInspect(ctx, item.ID, client.ContainerInspectOptions{})
-				if err != nil {
-					if !cerrdefs.IsNotFound(err) {
-						mu.Lock()
-						errs = append(errs, err)
-						mu.Unlock()
-					}
+		return func(ctx context.Context, m Machine) (Patch, error) { return readLogs(ctx, m, named) }
+	}}
+}
+
+func readLogs(ctx context.Context, m Machine, named map[string]bool) (Patch, error) {
+	api, err := dial(ctx, m)
+	if err != nil {
+		_, _, err = whyUnreachable(ctx, m.Host, err)
+		return nil, err
+	}
+	reader, ok := api.(logsAPI)
+	if !ok {
+		return nil, noted("not read: this engine's logs cannot be asked for")
+	}
+	outputs := map[string]*Output{}
+	var mu sync.Mutex
+	var errs []error
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, inspectAtOnce)
+	for id, byName := range named {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			var output *Output
+			answer, err := api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+			if err == nil {
+				var recently bool
+				if output, recently = describeOutput(answer.Container, m.Now()); !byName && !recently {
 					return
 				}
-				output, recently := describeOutput(answer.Container, m.Now())
-				if !wanted(item) {
-					mu.Lock()
-					skip := !recently || !hasToDoWithGPUs(answer.Container) || read >= mostLogged
-					if !skip {
-						read++
-					}
-					mu.Unlock()
-					if skip {
-						return
-					}
-				}
 				output.Log, err = tail(ctx, reader, answer.Container)
-				mu.Lock()
-				defer mu.Unlock()
-				outputs[item.ID] = output
-				if err != nil && !cerrdefs.IsNotFound(err) && !noLogs(err) {
-					errs = append(errs, err)
-				}
-			})
-		}
-		wg.Wait()
-		return func(s *Snapshot) {
-			for i := range s.Containers {
-				if output := outputs[s.Containers[i].ID]; output != nil {
-					s.Containers[i].Output = output
-				}
 			}
-		}, errors.Join(errs[:min(1, len(errs))]...)
-	}}
+			mu.Lock()
+			defer mu.Unlock()
+			if output != nil {
+				outputs[id] = output
+			}
+			if err != nil && !cerrdefs.IsNotFound(err) && !noLogs(err) { // not found: it went away meanwhile
+				errs = append(errs, err)
+			}
+		})
+	}
+	wg.Wait()
+	return func(s *Snapshot) {
+		for i := range s.Containers {
+			if output := outputs[s.Containers[i].ID]; output != nil {
+				s.Containers[i].Output = output
+			}
+		}
+	}, errors.Join(errs[:min(1, len(errs))]...)
 }
 
 // noLogs: a log driver that keeps nothing here (none, syslog, gelf) has nothing to read.
@@ -133,22 +126,6 @@ func describeOutput(c container.InspectResponse, now time.Time) (*Output, bool) 
 		o.FinishedAt = &at
 	}
 	return o, c.State.Running || o.FinishedAt != nil && now.Sub(*o.FinishedAt) < finishedSince
-}
-
-// hasToDoWithGPUs is coarser than a grant: a log of one container too many does no harm.
-func hasToDoWithGPUs(c container.InspectResponse) bool {
-	if h := c.HostConfig; h != nil {
-		if len(h.DeviceRequests) > 0 || strings.Contains(h.Runtime, "nvidia") || slices.ContainsFunc(h.Devices, func(d container.DeviceMapping) bool {
-			return strings.Contains(d.PathOnHost, "nvidia") || d.PathOnHost == "/dev/dxg"
-		}) {
-			return true
-		}
-	}
-	if c.Config == nil {
-		return false
-	}
-	_, asks := variable(c.Config.Env, "NVIDIA_VISIBLE_DEVICES")
-	return asks
 }
 
 // tail reads the last lines of a container's log. Without a terminal, the engine frames both streams.

@@ -218,7 +218,7 @@ var redactRules = map[string]redactRule{
 
 	"DeviceRequest.Driver": shaped(`nvidia|cdi|amd|gpu`), "DeviceRequest.DeviceIDs": either(gpuShape, kept, as("redacted")), "DeviceRequest.Capabilities": shaped(abilityShape),
 
-	"Output.Log": running, "Output.Health": running, 
+	"Output.Log": running, "Output.Health": running,
 	"Inside.Kind": shaped(`docker|podman|kubernetes|lxc`), "Inside.DriverMounts": asPath, "Inside.LibraryVersion": shaped(versionShape),
 	"Inside.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`), "Inside.Denied": shaped(`[a-z/ ]{5,60}`),
 	"DeviceOpen.Path": asPath, "DeviceOpen.Error": shaped(`E[A-Z]{3,12}|timeout`),

@@ -108,10 +108,11 @@ func nearestID(id string) string {
 // diagnoseSources are all sources there are.
 func diagnoseSources(containers []string) []inspect.Source {
 	return []inspect.Source{
-		inspect.EngineSource, inspect.ContainersSource(true), inspect.LogsSource(containers...), inspect.ProjectSource,
+		inspect.EngineSource, inspect.ContainersSource(true), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
 		inspect.CDISource, inspect.DaemonConfigSource, inspect.KernelLogSource,
 		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
+		inspect.LogsSource(fixes.ConcernsGPU, containers...),
 	}
 }
 
