@@ -11,6 +11,7 @@ import (
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 )
@@ -90,18 +91,14 @@ func copyConfig(c container.InspectResponse) (*container.Config, *container.Host
 	}
 	config, host := *c.Config, *c.HostConfig
 	config.Env, config.Labels = slices.Clone(config.Env), maps.Clone(config.Labels)
-	host.DeviceRequests, host.Binds = slices.Clone(host.DeviceRequests), slices.Clone(host.Binds)
+	host.DeviceRequests, host.Mounts = slices.Clone(host.DeviceRequests), slices.Clone(host.Mounts)
 	host.ContainerIDFile = ""
 	if len(c.ID) >= 12 && config.Hostname == c.ID[:12] { // what the engine gave it, not the user
 		config.Hostname = ""
 	}
 	for _, m := range c.Mounts { // volumes without a name of the user's: their data is the container's
 		if m.Type == "volume" && m.Name != "" && !mounted(&host, m.Destination) {
-			mode := m.Mode
-			if !m.RW && !strings.Contains(mode, "ro") {
-				mode = strings.Trim(mode+",ro", ",")
-			}
-			host.Binds = append(host.Binds, strings.TrimSuffix(m.Name+":"+m.Destination+":"+mode, ":"))
+			host.Mounts = append(host.Mounts, mount.Mount{Type: mount.TypeVolume, Source: m.Name, Target: m.Destination, ReadOnly: !m.RW})
 		}
 	}
 	return &config, &host, nil
