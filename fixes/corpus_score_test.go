@@ -30,7 +30,7 @@ var corpusFloors = map[string]corpusFloor{
 
 // A form may cost so many percent of the answers, and make so many false alarms more than the plain text.
 const (
-	corpusFormLoss        = 3
+	corpusFormLoss        = 6
 	corpusFormFalseAlarms = 1
 )
 
