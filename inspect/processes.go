@@ -22,8 +22,10 @@ const ticksPerSecond = 100
 // ProcessesSeen remembers what /proc told of processes, for readers that look every second. A process is
 // its PID and its start: a PID that is another process's by now is read anew.
 type ProcessesSeen struct {
-	mu    sync.Mutex
-	known map[int]seenProcess
+	mu     sync.Mutex
+	known  map[int]seenProcess
+	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
+	others map[string]bool // ids that this engine does not know
 }
 
 type seenProcess struct {
@@ -51,9 +53,15 @@ func seeProcesses(m Machine, gpus []GPU) {
 	if seen.known == nil {
 		seen.known = map[int]seenProcess{}
 	}
+	listed := map[int]bool{}
 	visit := func(processes []GPUProcess) {
 		for i := range processes {
-			seen.see(m.Root, &processes[i], latest)
+			p := &processes[i]
+			listed[p.PID] = true
+			seen.see(m.Root, p, latest)
+			if p.Cgroup == "" && !p.Gone {
+				p.ContainerID = seen.owners[p.PID]
+			}
 		}
 	}
 	for g := range gpus {
@@ -71,6 +79,44 @@ func seeProcesses(m Machine, gpus []GPU) {
 		}
 		p.used = false
 		seen.known[pid] = p
+	}
+	for pid := range seen.owners {
+		if !listed[pid] {
+			delete(seen.owners, pid)
+		}
+	}
+}
+
+// unasked takes out what the engine was asked before.
+func (s *ProcessesSeen) unasked(pids map[int]bool, ids []string) []string {
+	if s == nil {
+		return ids
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for pid := range s.owners {
+		delete(pids, pid)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return s.others[id] })
+}
+
+// answered keeps what the engine said of those that it was asked for.
+func (s *ProcessesSeen) answered(pids map[int]bool, owners map[int]string, ids []string, found []Container) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.owners == nil {
+		s.owners, s.others = map[int]string{}, map[string]bool{}
+	}
+	for pid := range pids {
+		s.owners[pid] = owners[pid]
+	}
+	for _, id := range ids {
+		if len(s.others) < 4096 && !slices.ContainsFunc(found, func(c Container) bool { return c.ID == id }) {
+			s.others[id] = true
+		}
 	}
 }
 
@@ -176,6 +222,7 @@ func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 				untraced[pid] = true
 			}
 		}
+		younger := m.Seen.unasked(untraced, younger)
 		if len(untraced)+len(younger) == 0 {
 			return nil, nil
 		}
@@ -189,6 +236,9 @@ func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 			var topErr error
 			owners, topErr = engineProcesses(ctx, api, running, untraced)
 			err = errors.Join(err, topErr)
+		}
+		if err == nil {
+			m.Seen.answered(untraced, owners, younger, late)
 		}
 		return func(s *Snapshot) {
 			s.Containers = append(s.Containers, late...)

@@ -202,6 +202,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))
 	cmd.AddCommand(newHealthCmd(app, nil))
+	cmd.AddCommand(newTopCmd(app, nil))
 	cmd.AddCommand(newHooksCmd(app))
 	cmd.AddCommand(newFixCmd(app, nil))
 	cmd.AddCommand(newExplainCmd(app, nil))
