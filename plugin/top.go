@@ -133,7 +133,7 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	}
 	counted := &countedFeed{topFeed: feed, left: o.frames}
 	if live {
-		return runTop(ctx, app, &topModel{screen: screen, feed: counted, stop: stopContainer})
+		return runTop(ctx, &topModel{screen: screen, feed: counted, stop: stopContainer})
 	}
 	return o.plain(ctx, app, counted, screen)
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -375,11 +376,11 @@ func styledScreen(lines []topLine, width int) string {
 
 // runTop is the live view until the user, the context or the terminal ends it. Bubble Tea gives the
 // terminal back whatever happens, a panic included.
-func runTop(ctx context.Context, app *app, m *topModel) error {
+func runTop(ctx context.Context, m *topModel) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	m.ctx = ctx
-	program := tea.NewProgram(m, tea.WithInput(app.cli.In()), tea.WithOutput(app.cli.Out()), tea.WithFPS(topFPS), tea.WithoutSignalHandler())
+	program := tea.NewProgram(m, tea.WithInput(os.Stdin), tea.WithOutput(os.Stdout), tea.WithFPS(topFPS), tea.WithoutSignalHandler())
 	go func() {
 		<-ctx.Done()
 		program.Quit()

@@ -235,6 +235,9 @@ func (t *topScreen) bottom(lines []topLine, width, height int) []topLine {
 		lines = lines[:height-1]
 	}
 	last := topLine{"F1 help  Tab table  ↑↓ row  F6 sort  F4 filter  F follow  F2 columns  F9 stop  Space pause  q quit", lineHelp}
+	if width > 0 && cells(last.text) > width {
+		last.text = "F1 help  Tab table  F6 sort  F4 filter  F follow  F2 columns  F9 stop  q quit"
+	}
 	switch {
 	case t.asking != "":
 		last = topLine{fmt.Sprintf("Stop container %s (docker stop)? y = yes, any other key = no", harmlessName(t.askedName)), lineNotice}
@@ -388,6 +391,13 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 	}
 	sortRows(rows, columns, t.sorts[paneGPUs].key, t.sorts[paneGPUs].descending)
 	p.title, p.rows = drawTable(width, columns, rows, t.sorts[paneGPUs])
+	if width > usualHistory {
+		// Names give way to the history, columns do not.
+		title, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
+		if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool { return strings.Contains(p.title, c.title) && !strings.Contains(title, c.title) }) {
+			p.title, p.rows = title, narrow
+		}
+	}
 	t.addHistory(p, rows, width)
 	for _, g := range rows {
 		p.keys = append(p.keys, gpuKey(g.GPU))
@@ -409,8 +419,11 @@ func (t *topScreen) concerns(g *inspect.GPU) bool {
 	return true
 }
 
-// leastHistory is what a strip needs to say something.
-const leastHistory = 8
+// What a strip needs to say something, and what names give way to.
+const (
+	leastHistory = 8
+	usualHistory = 18
+)
 
 // addHistory puts the strip of utilisation into the cells that are left on the right.
 func (t *topScreen) addHistory(p *paneTable, rows []gpuNow, width int) {
@@ -461,7 +474,7 @@ func (t *topScreen) containers() []*psRow {
 		}
 	}
 	sortRows(rows, containerTopColumns, t.sorts[paneContainers].key, t.sorts[paneContainers].descending)
-	if host != nil && t.follow == "" && t.matches(hostName) {
+	if host != nil && t.follow == "" && t.frame.Containers != nil && t.matches(hostName) {
 		rows = append(rows, host)
 	}
 	return rows
@@ -522,6 +535,12 @@ func (t *topScreen) processes() []topProcess {
 	add := func(processes []inspect.UsageProcess, id, name string) {
 		for _, u := range processes {
 			p := topProcess{UsageProcess: u, container: name, containerID: id}
+			if id == "" && t.frame.Containers == nil { // no engine to ask: the cgroup's id is all there is
+				p.container = ""
+				if ids := inspect.ContainerIDs(u.Cgroup); len(ids) > 0 {
+					p.container = ids[0][:12]
+				}
+			}
 			if t.follow == "" && t.matches(name, u.Name, strconv.Itoa(u.PID)) || t.follow != "" && id == t.follow {
 				rows = append(rows, p)
 			}
