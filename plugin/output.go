@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -151,6 +152,7 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 		}
 		return sum - gap
 	}
+	natural := slices.Clone(wide)
 	for width > 0 && total() > width {
 		over := total() - width
 		at := -1
@@ -172,6 +174,7 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 			break
 		}
 		columns[at].visible = false
+		copy(wide, natural) // what was shortened for its sake gets its room back
 	}
 	var b strings.Builder
 	line := func(get func(int) string) {

@@ -28,6 +28,16 @@ func runGPU(t testing.TB, host string, args ...string) (stdout, stderr string, c
 
 func runCLI(t testing.TB, host string, out, errOut io.Writer, args ...string) error {
 	t.Helper()
+	root := newRootCmd(appFor(t, host, out, errOut))
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	return root.ExecuteContext(t.Context())
+}
+
+func appFor(t testing.TB, host string, out, errOut io.Writer) *app {
+	t.Helper()
 	cli, err := command.NewDockerCli(command.WithOutputStream(out), command.WithErrorStream(errOut), command.WithInputStream(io.NopCloser(strings.NewReader(""))))
 	if err != nil {
 		t.Fatal(err)
@@ -35,12 +45,7 @@ func runCLI(t testing.TB, host string, out, errOut io.Writer, args ...string) er
 	if err := cli.Initialize(&flags.ClientOptions{Hosts: []string{host}, LogLevel: "error"}); err != nil {
 		t.Fatal(err)
 	}
-	root := newRootCmd(newApp(cli, "test"))
-	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(errOut)
-	return root.ExecuteContext(t.Context())
+	return newApp(cli, "test")
 }
 
 // holdGolden holds got against testdata/name.

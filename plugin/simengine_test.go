@@ -33,6 +33,7 @@ type simEngine struct {
 	inspected  map[string]int           // how often each id was asked for
 	hang       map[string]chan struct{} // paths that do not answer before the channel is closed
 	events     []chan any
+	stop       func()
 }
 
 func recorded(t testing.TB, name string) map[string]any {
@@ -162,6 +163,7 @@ func startEngine(t testing.TB, containers ...simContainer) *simEngine {
 		}
 	})}
 	go func() { _ = server.Serve(listener) }()
+	e.stop = func() { _ = server.Close() }
 	t.Cleanup(func() { _ = server.Close(); _ = os.RemoveAll(folder) })
 	return e
 }

@@ -88,7 +88,11 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			t.filter += msg.Content
 		}
 	case tea.KeyPressMsg:
-		return m, m.key(msg)
+		cmd := m.key(msg)
+		if t.frame != nil {
+			t.keepSelection() // what a filter hides is not chosen any more
+		}
+		return m, cmd
 	}
 	return m, nil
 }

@@ -246,8 +246,11 @@ func (t *topScreen) bottom(lines []topLine, width, height int) []topLine {
 	case t.notice != "":
 		last = topLine{harmlessName(t.notice), lineNotice}
 	}
-	last.text = shorten(last.text, width)
-	return append(lines, last)
+	lines = append(lines, last)
+	for i := range lines {
+		lines[i].text = shorten(lines[i].text, width)
+	}
+	return lines
 }
 
 func (t *topScreen) headline() string {
@@ -357,11 +360,7 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 	s := t.frame
 	p := &paneTable{selected: t.selected[paneGPUs]}
 	if len(s.GPUs) == 0 {
-		p.empty = fixes.Judge(s).Text
-		if s.GPUs != nil && s.Driver != nil && s.Driver.NVMLError == "" {
-			p.empty = "No GPU."
-		}
-		p.empty = shorten(p.empty, max(0, width-1))
+		p.empty = shorten(noGPUs(s), max(0, width-1))
 		return p
 	}
 	var rows []gpuNow
@@ -394,7 +393,9 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 	if width > usualHistory {
 		// Names give way to the history, columns do not.
 		title, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
-		if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool { return strings.Contains(p.title, c.title) && !strings.Contains(title, c.title) }) {
+		if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
+			return strings.Contains(p.title, c.title) && !strings.Contains(title, c.title)
+		}) {
 			p.title, p.rows = title, narrow
 		}
 	}
@@ -404,6 +405,22 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 	}
 	t.addMIG(p, rows, width)
 	return p
+}
+
+// noGPUs says why there is no row: not seen is not the same as not there.
+func noGPUs(s *inspect.Snapshot) string {
+	for _, r := range s.Sources {
+		if r.Name == "nvml" && (r.Error != "" || r.TimedOut) {
+			return "The GPUs cannot be seen: NVML does not answer."
+		}
+	}
+	if s.Driver != nil && s.Driver.NVMLError != "" {
+		return "The GPUs cannot be seen: " + harmlessName(s.Driver.NVMLError) + "."
+	}
+	if v := fixes.Judge(s); v.Code == fixes.NoGPU || v.Code == fixes.UnsupportedPlatform {
+		return v.Text
+	}
+	return "No NVIDIA GPU is to be seen here."
 }
 
 // concerns leaves, where a container is followed, only the GPUs that it was given or holds.
@@ -451,7 +468,7 @@ func (t *topScreen) addMIG(p *paneTable, rows []gpuNow, width int) {
 		var texts, keys []string
 		for _, d := range g.MIG.Devices {
 			at := fmt.Sprintf("%d:%d", g.Index, d.Index)
-			text := parts(labelled("MIG ", d.Profile), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), plural(len(d.Processes), "process"))
+			text := parts(labelled("MIG ", d.Profile), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), processCount(len(d.Processes)))
 			texts = append(texts, shorten(fmt.Sprintf("%-5s%s", at, text), max(0, width-1)))
 			keys = append(keys, "mig "+at)
 		}
@@ -459,7 +476,14 @@ func (t *topScreen) addMIG(p *paneTable, rows []gpuNow, width int) {
 	}
 }
 
-// lines of containers, filtered, sorted; the host's last.
+func processCount(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return strconv.Itoa(n) + " processes"
+}
+
+// containers are the rows of their table, filtered and sorted; the host's last.
 func (t *topScreen) containers() []*psRow {
 	var rows []*psRow
 	var host *psRow
