@@ -31,7 +31,7 @@ type gpuNow struct {
 	elapsed time.Duration
 }
 
-func number[T int | uint32 | uint64](v *T, unit string) string {
+func wholeNumber[T int | uint32 | uint64](v *T, unit string) string {
 	if v == nil {
 		return ""
 	}
@@ -69,7 +69,7 @@ func megabytes(v *uint64) string {
 
 func figureColumn[T int | uint32 | uint64](key, title, help, unit string, get func(*inspect.GPU) *T) topColumn[gpuNow] {
 	return topColumn[gpuNow]{key: key, title: title, help: help, right: true, keep: 50,
-		value: func(g gpuNow) string { return number(get(g.GPU), unit) },
+		value: func(g gpuNow) string { return wholeNumber(get(g.GPU), unit) },
 		order: func(a, b gpuNow) int { return orderPtr(get(a.GPU), get(b.GPU)) }}
 }
 
@@ -253,7 +253,7 @@ func (p topProcess) kinds() string {
 }
 
 func percentColumn(key, title string, keep int, get func(topProcess) *uint32) topColumn[topProcess] {
-	return topColumn[topProcess]{key: key, title: title, right: true, keep: keep, value: func(p topProcess) string { return number(get(p), "%") },
+	return topColumn[topProcess]{key: key, title: title, right: true, keep: keep, value: func(p topProcess) string { return wholeNumber(get(p), "%") },
 		order: func(a, b topProcess) int { return orderPtr(get(a), get(b)) }}
 }
 
