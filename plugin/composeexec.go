@@ -50,6 +50,15 @@ func (a *app) composeCommand(args []string) (path string, argv []string, err err
 	return path, append(append(argv, "compose"), args...), nil
 }
 
+// becomeCompose puts docker compose in the place of this process. It comes back only where that fails.
+func (a *app) becomeCompose(args, environ []string) error {
+	path, argv, err := a.composeCommand(args)
+	if err != nil {
+		return fmt.Errorf("docker gpu: compose: %w", err)
+	}
+	return become(path, argv, composeEnviron(environ...))
+}
+
 // globalFlags are docker's own flags in front of the plugin's name.
 func (a *app) globalFlags() []string {
 	at := slices.Index(os.Args, name)

@@ -198,6 +198,8 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newCheckCmd(app, nil))
 	cmd.AddCommand(newK8sCmd(app))
 	cmd.AddCommand(newExporterCmd(app, nil))
+	cmd.AddCommand(newPickCmd(app, nil))
+	cmd.AddCommand(newRunCmd(app, nil))
 	cmd.AddCommand(newReportCmd(app, nil))
 	cmd.AddCommand(newDiagnoseCmd(app, nil))
 	cmd.AddCommand(newPsCmd(app, nil))

@@ -1,0 +1,17 @@
+//go:build !unix
+
+package fixes
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+const noFollow = 0
+
+var errNoLeases = errors.New("GPUs are picked on Linux only")
+
+func lockFile(*os.File) (bool, error)  { return false, errNoLeases }
+func keepAcrossExec(*os.File) error    { return errNoLeases }
+func ownedByRootOrUs(fs.FileInfo) bool { return true }
