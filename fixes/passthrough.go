@@ -2,7 +2,6 @@ package fixes
 
 import (
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -46,7 +45,8 @@ func (w Ways) Names() string {
 
 // Passthrough says which ways are open on the Snapshot's engine.
 //
-// --gpus needs the hook's binary on the engine's PATH (looked up when the engine starts), and from
+// --gpus needs the hook's binary on the engine's PATH (looked up when the engine starts), which calls
+// nvidia-container-cli, and from
 // engine 29.2 on a CDI specification will do as well
 // (https://github.com/moby/moby/blob/docker-v29.7.2/daemon/devices_nvidia_linux.go). CDI is opt-in from
 // 25.0 to 28.1 and on by default from 28.2.
@@ -75,9 +75,7 @@ func Passthrough(s *inspect.Snapshot) Ways {
 		w.CDI = WayClosed
 	}
 	switch {
-	case s.Toolkit != nil && slices.ContainsFunc(s.Toolkit.Binaries, func(b inspect.Binary) bool {
-		return b.Name == "nvidia-container-runtime-hook" || b.Name == "nvidia-container-toolkit"
-	}):
+	case s.Toolkit != nil && (hasBinary(s.Toolkit, "nvidia-container-runtime-hook") || hasBinary(s.Toolkit, "nvidia-container-toolkit")) && hasBinary(s.Toolkit, "nvidia-container-cli"):
 		w.GPUsFlag = WayOpen
 	case w.CDI == WayOpen && engineAtLeast(e, "29.2"):
 		w.GPUsFlag = WayOpen

@@ -9,9 +9,9 @@ var tableKubernetes = []Entry{
 		Cause:    "No node of the cluster offers the resource nvidia.com/gpu, because NVIDIA's device plugin does not run there or found no GPU.",
 		Explains: []ID{"k8s-insufficient-gpus"},
 		Symptoms: []Symptom{
-			{Match: "invalid device discovery strategy", Weight: 72, Literals: []string{"invaliddevicediscoverystrategy"}},
-			{Match: "Incompatible (strategy|platform) detected", Weight: 72, Literals: []string{"incompatibleplatformdetected", "incompatiblestrategydetected"}},
-			{Match: "No devices found\\. Waiting indefinitely", Weight: 72, Literals: []string{"nodevicesfound.waitingindefinitely"}},
+			{Match: "invalid device discovery strategy", Weight: 30, Literals: []string{"invaliddevicediscoverystrategy"}},
+			{Match: "Incompatible (strategy|platform) detected", Weight: 30, Literals: []string{"incompatibleplatformdetected", "incompatiblestrategydetected"}},
+			{Match: "No devices found\\. Waiting indefinitely", Weight: 30, Literals: []string{"nodevicesfound.waitingindefinitely"}},
 		},
 		Steps: []Advice{
 			{Text: "See whether the device plugin runs, and on how many nodes", Command: "kubectl get daemonsets --all-namespaces"},
