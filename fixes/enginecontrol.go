@@ -56,7 +56,13 @@ func (h EngineHost) Run(ctx context.Context, argv ...string) ([]byte, error) {
 			return nil, err
 		}
 		e := engineService{Control: control, Endpoint: endpoint, Root: h.Root, Restart: argv[2] == "restart-engine"}
-		return nil, e.renew(ctx, h.Host, nil)
+		err = e.renew(ctx, h.Host, nil)
+		if errors.Is(err, errUnseen) {
+			if _, down := control.Info(ctx, client.InfoOptions{}); down != nil {
+				return nil, nil // it does not run: it reads the file when it starts
+			}
+		}
+		return nil, err
 	case argv[2] == "restore-container" && len(argv) == 8:
 		control, err := h.Dial(endpoint)
 		if err != nil {
