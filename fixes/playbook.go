@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/system"
@@ -101,6 +102,15 @@ func (p *planner) at(path string) string {
 	return filepath.Join(string(p.target.Root), path)
 }
 
+// engineAt is a path as the engine's process sees it: where that process is not one of the root folder's
+// machine but of this very system, so are its files.
+func (p *planner) engineAt(path string) string {
+	if e := p.s.Engine; e != nil && e.Process != nil && !p.target.Root.Exists("/proc/"+strconv.Itoa(e.Process.PID)) {
+		return path
+	}
+	return p.at(path)
+}
+
 func (p *planner) describe(harm Harm, text string, command ...string) Description {
 	return Description{Text: text, Reason: p.reason, Harm: harm, Root: true, Command: command}
 }
@@ -120,7 +130,7 @@ func (p *planner) toolkitSetting(text, table, key string, value any) *FileStep {
 	if t := p.s.Toolkit; t != nil && t.Config != nil && t.Config.Path != "" {
 		path = t.Config.Path
 	}
-	return &FileStep{Description: p.describe(HarmEdit, text), Path: p.at(path), Edit: func(old []byte) ([]byte, error) { return EditTOML(path, old, table, key, value) }}
+	return &FileStep{Description: p.describe(HarmEdit, text+" in "+path), Path: p.engineAt(path), Edit: func(old []byte) ([]byte, error) { return EditTOML(path, old, table, key, value) }}
 }
 
 // family is the kind of package manager of the machine.

@@ -119,7 +119,7 @@ edit as root: Describe the GPUs in /etc/cdi/nvidia.yaml $ nvidia-ctk cdi generat
 		{"CDI of an old engine", []ID{"cdi-not-enabled"}, func(s *inspect.Snapshot) { s.Engine.Version = "24.0.7" }, "by hand: cdi-not-enabled, this engine is older than 25.0, which brought CDI: update it\n"},
 		{"reboots come last", []ID{"nouveau-loaded", "rootful-no-cgroups"}, nil, `edit as root: Keep nouveau from loading
 driver as root: Build the initial ramdisk without nouveau $ update-initramfs -u
-edit as root: Let the toolkit set device cgroups: no-cgroups = false
+edit as root: Let the toolkit set device cgroups, no-cgroups = false, in /etc/nvidia-container-runtime/config.toml
 reboot as root: Reboot, so that the NVIDIA driver gets the card $ systemctl reboot
 `},
 		{"the driver is its owner's", []ID{"driver-not-installed", "cuda-driver-too-old"}, nil, "by hand: driver-not-installed, drivers are not installed or changed by docker gpu\nby hand: cuda-driver-too-old, drivers are not installed or changed by docker gpu\n"},

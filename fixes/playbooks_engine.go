@@ -26,10 +26,10 @@ var enginePlaybooks = map[ID]func(*planner, Finding){
 	"cdi-spec-invalid":       (*planner).setAsideCDI,
 	"ldconfig-missing":       (*planner).mendLdconfig,
 	"rootless-no-cgroups": func(p *planner, _ Finding) {
-		p.add(p.toolkitSetting("Let the toolkit leave cgroups alone: no-cgroups = true", "nvidia-container-cli", "no-cgroups", true))
+		p.add(p.toolkitSetting("Let the toolkit leave cgroups alone, no-cgroups = true,", "nvidia-container-cli", "no-cgroups", true))
 	},
 	"rootful-no-cgroups": func(p *planner, _ Finding) {
-		p.add(p.toolkitSetting("Let the toolkit set device cgroups: no-cgroups = false", "nvidia-container-cli", "no-cgroups", false))
+		p.add(p.toolkitSetting("Let the toolkit set device cgroups, no-cgroups = false,", "nvidia-container-cli", "no-cgroups", false))
 	},
 	"docker-daemon-not-running": (*planner).startEngine,
 	"docker-socket-permission":  (*planner).joinDockerGroup,
@@ -271,8 +271,8 @@ func (p *planner) setAsideCDI(Finding) {
 		return
 	}
 	aside := func(spec inspect.CDISpec) {
-		saved := &copyStep{FileStep{Description: p.describe(HarmEdit, fmt.Sprintf("Keep the text of %s as %s.aside", spec.Path, spec.Path)), Path: p.at(spec.Path) + ".aside"}, p.at(spec.Path)}
-		p.add(saved, &FileStep{Description: p.describe(HarmEdit, "Take "+spec.Path+" away"), Path: p.at(spec.Path), Edit: func([]byte) ([]byte, error) { return nil, nil }})
+		saved := &copyStep{FileStep{Description: p.describe(HarmEdit, fmt.Sprintf("Keep the text of %s as %s.aside", spec.Path, spec.Path)), Path: p.engineAt(spec.Path) + ".aside"}, p.engineAt(spec.Path)}
+		p.add(saved, &FileStep{Description: p.describe(HarmEdit, "Take "+spec.Path+" away"), Path: p.engineAt(spec.Path), Edit: func([]byte) ([]byte, error) { return nil, nil }})
 	}
 	broken := false
 	for _, spec := range p.s.CDI.Specs {
@@ -302,7 +302,7 @@ func (p *planner) mendLdconfig(Finding) {
 	if p.family() == "apt" && p.target.Root.Exists("/sbin/ldconfig.real") {
 		name = "@/sbin/ldconfig.real"
 	}
-	p.add(p.toolkitSetting("Name the ldconfig that is there: "+name, "nvidia-container-cli", "ldconfig", name))
+	p.add(p.toolkitSetting("Name the ldconfig that is there, "+name+",", "nvidia-container-cli", "ldconfig", name))
 }
 
 // startEngine starts a local engine by what manages services.
