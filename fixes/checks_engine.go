@@ -27,7 +27,7 @@ var engineChecks = []Check{
 	byEngineFault("runtime-binary-missing", "toolkit-not-installed", "snap-docker"),
 	byEngineFault("docker-not-restarted"),
 	byEngineFault("snap-docker"),
-	{ID: "docker-desktop-own-config", Needs: []string{"engine", "daemon.json"}, Decides: true, Find: desktopConfig},
+	{ID: "docker-desktop-own-config", Needs: []string{"engine"}, Decides: true, Find: desktopConfig},
 	{ID: "ldconfig-missing", Needs: []string{"toolkit"}, HiddenBy: noDriver, Decides: true, Find: ldconfigMissing},
 	{ID: "rootless-no-cgroups", Needs: []string{"engine", "toolkit", "cdi"}, HiddenBy: slices.Concat(noDriver, []ID{"toolkit-not-installed"}), Decides: true, Find: rootlessCgroups},
 	{ID: "rootful-no-cgroups", Needs: []string{"engine", "toolkit"}, HiddenBy: slices.Concat(noDriver, []ID{"toolkit-not-installed"}), Decides: true, Find: rootfulNoCgroups},
@@ -57,8 +57,8 @@ func unreachable(id ID, why ...string) func(*inspect.Snapshot) []Finding {
 }
 
 func daemonJSON(s *inspect.Snapshot) []Finding {
-	if s.Engine == nil || s.Engine.ConfigFile == nil || s.Engine.ConfigFile.Problem == nil {
-		return nil
+	if s.Engine == nil || s.Engine.ConfigFile == nil || s.Engine.ConfigFile.Problem == nil || s.Engine.Desktop != nil && *s.Engine.Desktop {
+		return nil // Docker Desktop does not read it
 	}
 	p := s.Engine.ConfigFile.Problem
 	return []Finding{NewFinding("daemon-json-invalid", Evidence{Source: s.Engine.ConfigFile.Path, Text: p.Message, Line: p.Line})}

@@ -12,7 +12,7 @@ import (
 var hardwareChecks = []Check{
 	{ID: "gpu-lost-xid", Needs: []string{"nvml"}, Find: lostGPUs},
 	{ID: "gpu-reset-required", Needs: []string{"nvml"}, Find: resetRequired},
-	{ID: "gpu-init-failed", Needs: []string{"kernel-log"}, HiddenBy: []ID{"open-kernel-module-required", "open-kernel-module-unsupported", "gpu-lost-xid"}, Find: initFailed},
+	{ID: "gpu-init-failed", Needs: []string{"nvml"}, HiddenBy: []ID{"open-kernel-module-required", "open-kernel-module-unsupported", "gpu-lost-xid"}, Find: initFailed},
 	{ID: "xid-error", Needs: []string{"kernel-log"}, HiddenBy: []ID{"gpu-lost-xid", "gpu-reset-required", "ecc-error"}, Find: xids},
 	{ID: "ecc-error", Needs: []string{"nvml"}, HiddenBy: []ID{"gpu-lost-xid"}, Find: eccErrors},
 	{ID: "fabric-manager-not-running", Needs: []string{"nvml", "host"}, Find: fabricManager},
@@ -83,6 +83,9 @@ func lostGPUs(s *inspect.Snapshot) []Finding {
 			evidence = append(evidence, saw("nvml", "%s: %s", named(g), g.Error))
 		}
 	}
+	if d := s.Driver; d != nil && d.NVMLError == "GPU is lost" && s.Host != nil && s.Host.Container == "" {
+		evidence = append(evidence, saw("nvml", "%s", d.NVMLError))
+	}
 	for _, line := range s.KernelLog {
 		lost := line.Xid != nil && *line.Xid == 79 || strings.Contains(line.Text, "has fallen off the bus")
 		if lost && !(line.BusID != "" && answers(s, line.BusID)) && !everyCardAnswers(s) {
@@ -130,6 +133,11 @@ func initFailed(s *inspect.Snapshot) []Finding {
 	for _, line := range s.KernelLog {
 		if strings.Contains(line.Text, "RmInitAdapter failed") || strings.Contains(line.Text, "rm_init_adapter failed") {
 			return []Finding{NewFinding("gpu-init-failed", Evidence{Source: "kernel log", Text: line.Text})}
+		}
+	}
+	if d := s.Driver; d != nil && d.NVMLError != "" && d.ModuleVersion != "" && s.Host != nil && len(s.Host.PCI) > 0 && s.Host.Container == "" {
+		if _, known := causeOfNVML(d.NVMLError); !known || d.NVMLError == "Unknown Error" {
+			return []Finding{NewFinding("gpu-init-failed", saw("nvml", "%s", d.NVMLError), saw("/proc/driver/nvidia/version", "kernel module %s is loaded", d.ModuleVersion))}
 		}
 	}
 	if s.GPUs == nil || s.Host == nil || s.Driver == nil || s.Driver.NVMLError != "" || s.Driver.ModuleVersion == "" || s.Host.Container != "" || len(s.GPUs) >= len(s.Host.PCI) {

@@ -185,7 +185,7 @@ func unread(s *inspect.Snapshot, name string) bool {
 	case "driver":
 		there = s.Driver != nil && s.Driver.ModuleVersion != ""
 	case "nvml":
-		there = s.GPUs != nil
+		there = s.GPUs != nil || s.Driver != nil && s.Driver.NVMLError != "" // it answered, if with an error
 	case "toolkit":
 		there = s.Toolkit != nil
 	case "cdi":

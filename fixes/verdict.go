@@ -194,21 +194,34 @@ func judgeDriver(s *inspect.Snapshot) (Verdict, bool) {
 	if source(s, "nvml").TimedOut {
 		return unusable("sudo dmesg | grep -i -e nvrm -e xid", "The NVIDIA driver does not answer: NVML hung until the deadline.")
 	}
-	if len(s.GPUs) > 0 || d != nil && d.ModuleVersion != "" || s.Host == nil || s.Host.PCI == nil || len(s.Host.PCI) == 0 {
+	if len(s.GPUs) > 0 {
 		return Verdict{}, false
 	}
+	switch f := driverFault(s); f.id { // by the same rule as diagnose
+	case "nouveau-loaded", "other-driver-bound":
+		return unusable("lspci -k -d 10de:", "There is an NVIDIA GPU, but the %s driver holds it: containers cannot use it.", otherDriverOf(s))
+	case "driver-module-not-loaded":
+		return unusable("sudo modprobe nvidia", "The NVIDIA kernel module is not loaded: no program can use the GPU.")
+	case "driver-dkms-not-built":
+		return unusable("sudo dkms autoinstall", "The NVIDIA kernel module is not built for the running kernel %s: no program can use the GPU.", s.Host.Kernel)
+	case "secure-boot-blocks-module":
+		return unusable("mokutil --sb-state", "Secure Boot keeps the NVIDIA kernel module from being loaded: no program can use the GPU.")
+	case "driver-tools-missing":
+		return unusable("install the driver's libraries and tools", "The NVIDIA kernel module is loaded, but the driver's libraries are not installed: containers cannot use the GPU.")
+	case "driver-not-installed":
+		return unusable("install the NVIDIA driver, 535 or newer", "There is an NVIDIA GPU, but no NVIDIA driver: containers cannot use it.")
+	}
+	return Verdict{}, false
+}
+
+// otherDriverOf is the driver that holds the card in place of nvidia's.
+func otherDriverOf(s *inspect.Snapshot) string {
 	for _, p := range s.Host.PCI {
 		if p.Driver != "" && p.Driver != "nvidia" {
-			return unusable("lspci -k -d 10de:", "There is an NVIDIA GPU, but the %s driver holds it: containers cannot use it.", p.Driver)
+			return p.Driver
 		}
 	}
-	if source(s, "driver").Denied {
-		return Verdict{}, false
-	}
-	if len(s.Host.ModulesAvailable) > 0 || len(s.Host.Libraries) > 0 {
-		return unusable("sudo modprobe nvidia", "The NVIDIA kernel module is not loaded: no program can use the GPU.")
-	}
-	return unusable("install the NVIDIA driver, 535 or newer", "There is an NVIDIA GPU, but no NVIDIA driver: containers cannot use it.")
+	return "nouveau"
 }
 
 func moduleLoaded(s *inspect.Snapshot) bool {

@@ -10,7 +10,7 @@ func healthy() *inspect.Snapshot {
 	zero := uint32(0)
 	return &inspect.Snapshot{
 		Tool:    &inspect.Tool{Platform: "linux/amd64"},
-		Host:    &inspect.Host{PCI: []inspect.PCIDevice{{BusID: "0000:17:00.0", Driver: "nvidia"}}},
+		Host:    &inspect.Host{PCI: []inspect.PCIDevice{{BusID: "0000:17:00.0", Driver: "nvidia"}}, Modules: []inspect.Module{}, Libraries: []inspect.Library{}},
 		Driver:  &inspect.Driver{Version: "570.86.15", ModuleVersion: "570.86.15", LibraryVersion: "570.86.15"},
 		Engine:  &inspect.Engine{Version: "29.7.2", OSType: "linux", Location: "local", Runtimes: map[string]inspect.Runtime{"nvidia": {Path: "nvidia-container-runtime"}}},
 		Toolkit: &inspect.Toolkit{Installed: true, Version: "1.20.1", Binaries: []inspect.Binary{{Name: "nvidia-container-runtime-hook"}, {Name: "nvidia-container-cli"}}},

@@ -137,6 +137,8 @@ func (f *follower) connection(ctx context.Context, away time.Time, reason string
 	}
 	for {
 		select {
+		case <-ctx.Done():
+			return ctx.Err()
 		case err := <-answer.Err:
 			if err == nil || errors.Is(err, io.EOF) {
 				err = errors.New("the engine closed the connection")
