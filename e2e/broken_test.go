@@ -10,7 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -25,6 +28,8 @@ func init() {
 		"diagnosed":  diagnosedCommand,
 		"explained":  explainedCommand,
 		"breaks":     breaksCommand,
+		"audited":    auditedCommand,
+		"restart":    restartCommand,
 	})
 }
 
@@ -154,6 +159,63 @@ func diagnosedCommand(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("diagnose names %v, and should name %v\n%s", got, want, out)
 	}
 	ts.Logf("diagnosed %v", got)
+}
+
+// auditedCommand: "audited ID... [-- ARG...]" asks that the audit names exactly these ids, in any order, beside
+// informations; "audited none" that it names none.
+func auditedCommand(ts *testscript.TestScript, neg bool, args []string) {
+	argv := []string{"audit", "--format", "json"}
+	if at := slices.Index(args, "--"); at >= 0 {
+		args, argv = args[:at], append(argv, args[at+1:]...)
+	}
+	a, out := ask(ts, argv...)
+	got := []string{}
+	for _, f := range a.Findings {
+		if f.Severity != "info" && !slices.Contains(got, f.ID) {
+			got = append(got, f.ID)
+		}
+	}
+	want := slices.DeleteFunc(slices.Clone(args), func(id string) bool { return id == "none" })
+	slices.Sort(got)
+	slices.Sort(want)
+	if neg || !slices.Equal(got, want) {
+		ts.Fatalf("audit names %v, and should name %v\n%s", got, want, out)
+	}
+}
+
+// restartCommand: "restart" ends the engine as a service manager would and starts it again with the same
+// arguments and environment.
+func restartCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 0 {
+		ts.Fatalf("usage: restart")
+	}
+	state := ts.Getenv("STATE")
+	data, err := os.ReadFile(filepath.Join(state, "dockerd.pid"))
+	ts.Check(err)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	ts.Check(err)
+	list := func(name string) []string {
+		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, name))
+		ts.Check(err)
+		return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
+	}
+	argv, environ := list("cmdline"), list("environ")
+	ts.Check(syscall.Kill(pid, syscall.SIGTERM))
+	for end := time.Now().Add(time.Minute); exists(fmt.Sprintf("/proc/%d/exe", pid)); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			ts.Fatalf("the engine does not end")
+		}
+	}
+	_ = os.Remove(filepath.Join(state, "docker.pid"))
+	log, err := os.OpenFile(filepath.Join(state, "dockerd.log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = environ, log, log, &syscall.SysProcAttr{Setsid: true}
+	ts.Check(cmd.Start())
+	go func() { _ = cmd.Wait() }()
+	ts.Check(os.WriteFile(filepath.Join(state, "dockerd.pid"), []byte(strconv.Itoa(cmd.Process.Pid)+"\n"), 0o644))
+	awaitCommand(ts, false, []string{"^[0-9]", "docker", "version", "--format", "{{.Server.Version}}"})
 }
 
 // explainedCommand: "explained FILE ID" asks explain for the cause of what a command said.

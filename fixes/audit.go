@@ -244,7 +244,7 @@ func hostProcesses(s *inspect.Snapshot) []Finding {
 	var evidence []Evidence
 	see := func(g inspect.GPU, processes []inspect.GPUProcess) {
 		for _, p := range processes {
-			if p.ContainerID != "" || p.Cgroup == "" || len(inspect.ContainerIDs(p.Cgroup)) > 0 || !slices.Contains(p.Kinds, "compute") || p.MemoryUsedBytes != nil && *p.MemoryUsedBytes == 0 {
+			if p.Gone || p.ContainerID != "" || p.Cgroup == "" || len(inspect.ContainerIDs(p.Cgroup)) > 0 || !slices.Contains(p.Kinds, "compute") || p.MemoryUsedBytes != nil && *p.MemoryUsedBytes == 0 {
 				continue
 			}
 			e := saw("nvml", "GPU %d: process %d (%s) in %s", g.Index, p.PID, p.Name, p.Cgroup)

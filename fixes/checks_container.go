@@ -331,7 +331,7 @@ func orphans(s *inspect.Snapshot) []Finding {
 			continue
 		}
 		for _, p := range g.Processes {
-			if id := engineContainer(p.Cgroup); id != "" && p.ContainerID == "" && !slices.ContainsFunc(s.Containers, func(c inspect.Container) bool { return c.ID == id }) && s.Containers != nil {
+			if id := engineContainer(p.Cgroup); id != "" && !p.Gone && p.ContainerID == "" && !slices.ContainsFunc(s.Containers, func(c inspect.Container) bool { return c.ID == id }) && s.Containers != nil {
 				evidence = append(evidence, saw("nvml", "GPU %d: process %d (%s) of container %.12s, which the engine does not have", g.Index, p.PID, p.Name, id))
 			}
 		}
