@@ -24,7 +24,7 @@ func SwitchPlan(name, path, shown string, assignments ...Assignment) Plan {
 		texts = append(texts, a.Key+"="+a.Value)
 	}
 	return Plan{Name: name, Steps: []Step{&FileStep{
-		Description: Description{Text: fmt.Sprintf("Set %s in %s", strings.Join(texts, " and "), shown), Harm: HarmEdit},
+		Description: Description{Text: fmt.Sprintf("Set %s in %s", strings.Join(texts, " and "), path), Harm: HarmEdit},
 		Path:        path,
 		Name:        shown,
 		Edit: func(old []byte) ([]byte, error) {

@@ -45,11 +45,11 @@ func loadCompose(ctx context.Context, name, folder string, files []string, env *
 	if env.reads {
 		l.use.Overridden = env.wonBy
 	}
-	project, err := l.load(ctx, name, l.substitute)
+	project, err := l.load(ctx, name, l.interpolate)
 	if err != nil {
 		// Once more without marks: the message is to be compose's own, and a mark may have been in the way.
 		l.marks = nil
-		if project, err = l.load(ctx, name, template.Substitute); err != nil {
+		if project, err = l.load(ctx, name, substitute); err != nil {
 			return l, err
 		}
 	}
@@ -61,7 +61,7 @@ func loadCompose(ctx context.Context, name, folder string, files []string, env *
 	return l, nil
 }
 
-func (l *composeLoad) load(ctx context.Context, name string, substitute func(string, template.Mapping) (string, error)) (*types.Project, error) {
+func (l *composeLoad) load(ctx context.Context, name string, interpolate func(string, template.Mapping) (string, error)) (*types.Project, error) {
 	details := types.ConfigDetails{WorkingDir: l.use.Folder, Environment: types.Mapping(l.env.env)}
 	for _, file := range l.use.Files {
 		data, err := readProjectFile(file)
@@ -79,13 +79,19 @@ func (l *composeLoad) load(ctx context.Context, name string, substitute func(str
 			given = loader.NormalizeProjectName(filepath.Base(l.use.Folder))
 		}
 		o.SetProjectName(given, name != "")
-		o.Interpolate = &interpolation.Options{Substitute: substitute, LookupValue: details.LookupEnv, TypeCastMapping: o.Interpolate.TypeCastMapping}
+		o.Interpolate = &interpolation.Options{Substitute: interpolate, LookupValue: details.LookupEnv, TypeCastMapping: o.Interpolate.TypeCastMapping}
 	})
 }
 
-// substitute interpolates a value and marks it where the switch would change it.
-func (l *composeLoad) substitute(text string, mapping template.Mapping) (string, error) {
-	value, err := template.Substitute(text, mapping)
+// substitute is compose's interpolation without its warnings of unset variables: they are for docker
+// compose to say.
+func substitute(text string, mapping template.Mapping) (string, error) {
+	return template.SubstituteWithOptions(text, mapping, template.WithoutLogging)
+}
+
+// interpolate interpolates a value and marks it where the switch would change it.
+func (l *composeLoad) interpolate(text string, mapping template.Mapping) (string, error) {
+	value, err := substitute(text, mapping)
 	if err != nil || !strings.Contains(text, "$") {
 		return value, err
 	}
@@ -102,10 +108,10 @@ func (l *composeLoad) substitute(text string, mapping template.Mapping) (string,
 		return natural(key)
 	}
 	m := marked{written: text}
-	if m.forced, err = template.Substitute(text, forced); err != nil || !strings.Contains(m.forced, sentinel) {
+	if m.forced, err = substitute(text, forced); err != nil || !strings.Contains(m.forced, sentinel) {
 		return value, nil
 	}
-	if m.natural, err = template.Substitute(text, natural); err != nil {
+	if m.natural, err = substitute(text, natural); err != nil {
 		m.natural = value
 	}
 	l.marks = append(l.marks, m)

@@ -85,6 +85,7 @@ type projectReader struct {
 	switchFile string
 	p          *Project
 	devs       []*devcontainer
+	seen       map[string]bool // compose files that were read in some way: named, included, extended
 }
 
 func (r *projectReader) problem(p FileProblem) { r.p.Problems = append(r.p.Problems, p) }
@@ -131,12 +132,14 @@ func setting(values map[string]string, data []byte, key, file string) *Setting {
 
 // readUses reads the compose files in each way in which they are used, and the dev containers.
 func (r *projectReader) readUses(ctx context.Context) {
-	seen := map[string]bool{}
+	r.seen = map[string]bool{}
+	first := ""
 	if files, env, err := r.defaultFiles(); err != nil {
 		r.problem(FileProblem{Path: "COMPOSE_FILE", Message: err.Error()})
 	} else if len(files) > 0 {
 		r.use(ctx, UseCompose, files, env, nil)
-		note(seen, files)
+		r.note(files...)
+		first = files[0]
 	}
 	for _, path := range devcontainerFiles(r.p.Folder) {
 		data, err := readProjectFile(path)
@@ -167,12 +170,15 @@ func (r *projectReader) readUses(ctx context.Context) {
 			continue
 		}
 		r.use(ctx, UseDevcontainer, files, env, d)
-		note(seen, files)
+		r.note(files...)
 	}
 	others := 0
 	for _, file := range composeNames(r.p.Folder) {
-		if real, err := filepath.EvalSymlinks(file); err != nil || seen[real] || others >= maxOtherFiles {
+		if real, err := filepath.EvalSymlinks(file); err != nil || r.seen[real] || others >= maxOtherFiles {
 			continue
+		}
+		if slices.Contains(defaultNames, filepath.Base(file)) && len(r.p.Uses) > 0 && filepath.Dir(file) == filepath.Dir(first) {
+			continue // compose takes the first default name that is there, and overlooks this one
 		}
 		others++
 		env := newComposeEnv(r.shell, r.switchFile)
@@ -183,10 +189,10 @@ func (r *projectReader) readUses(ctx context.Context) {
 	r.dropRepeated()
 }
 
-func note(seen map[string]bool, files []string) {
+func (r *projectReader) note(files ...string) {
 	for _, file := range files {
-		if real, err := filepath.EvalSymlinks(file); err == nil {
-			seen[real] = true
+		if real, err := filepath.EvalSymlinks(file); err == nil && r.seen != nil {
+			r.seen[real] = true
 		}
 	}
 }
@@ -216,6 +222,9 @@ func (r *projectReader) load(ctx context.Context, by, name, folder string, files
 		r.p.Name = l.use.Name
 	}
 	services := l.services(len(r.p.Uses) - 1)
+	for file := range l.files.nodes { // what is included or extended is no project of its own
+		r.note(file)
+	}
 	if d != nil {
 		services = r.devService(services, d)
 	}
@@ -326,6 +335,9 @@ func (r *projectReader) defaultFiles() ([]string, *composeEnv, error) {
 	return files, env, nil
 }
 
+// defaultNames are the names that compose looks for, in its order.
+var defaultNames = []string{"compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"}
+
 // defaultComposeFiles are compose's default names in a folder or the nearest above it, up to the
 // project's, with their override.
 func defaultComposeFiles(from, top string) []string {
@@ -338,7 +350,7 @@ func defaultComposeFiles(from, top string) []string {
 		return ""
 	}
 	for folder := from; ; folder = filepath.Dir(folder) {
-		if file := first(folder, "compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"); file != "" {
+		if file := first(folder, defaultNames...); file != "" {
 			files := []string{file}
 			if over := first(folder, "compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"); over != "" {
 				files = append(files, over)

@@ -19,6 +19,7 @@ import (
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/debug"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel"
 
@@ -65,6 +66,7 @@ func Main(version string, args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	logrus.SetOutput(debugLog{dockerCLI.Err()})
 	root := newRootCmd(newApp(dockerCLI, version))
 	withContext(root, ctx)
 	return report(dockerCLI.Err(), plugin.RunPlugin(dockerCLI, root, describe(version)))
@@ -77,6 +79,17 @@ func withContext(cmd *cobra.Command, ctx context.Context) {
 	for _, sub := range cmd.Commands() {
 		withContext(sub, ctx)
 	}
+}
+
+// debugLog writes the log of the libraries only where the user asked for it: what they warn of (a compose
+// file's obsolete keys) is for other tools to say.
+type debugLog struct{ out io.Writer }
+
+func (l debugLog) Write(p []byte) (int, error) {
+	if logrus.IsLevelEnabled(logrus.DebugLevel) {
+		return l.out.Write(p)
+	}
+	return len(p), nil
 }
 
 func describe(version string) metadata.Metadata {

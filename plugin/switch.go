@@ -380,15 +380,16 @@ func (a *switchAnswer) complain(out io.Writer) error {
 		}
 		fmt.Fprintf(&b, "Warning: %s: %s: the effect on its services is not known\n", harmlessName(place), harmlessName(p.Message))
 	}
-	for _, e := range a.Services {
-		if e.Effect == fixes.Follows {
-			continue
+	for _, group := range alike(a.Services) {
+		e, names, places := group[0], []string{}, []string{}
+		for _, e := range group {
+			where := e.File
+			if e.Line > 0 {
+				where = fmt.Sprintf("%s:%d", e.File, e.Line)
+			}
+			names, places = append(names, e.Name), append(places, where)
 		}
-		where := e.File
-		if e.Line > 0 {
-			where = fmt.Sprintf("%s:%d", e.File, e.Line)
-		}
-		fmt.Fprintf(&b, "Warning: %s %s (%s): %s\n", harmlessName(e.Name), effectWords[e.Effect], harmlessName(where), harmlessName(e.Why))
+		fmt.Fprintf(&b, "Warning: %s: %s (%s): %s\n", harmlessName(few(names)), effectWords[e.Effect], harmlessName(few(places)), harmlessName(e.Why))
 		if e.Write != "" {
 			fmt.Fprintf(&b, "  Instead: %s\n", harmlessName(e.Write))
 		}
@@ -411,6 +412,34 @@ func (a *switchAnswer) complain(out io.Writer) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// alike puts services together for which the same holds; those that follow are left out.
+func alike(services []fixes.ServiceEffect) [][]fixes.ServiceEffect {
+	var groups [][]fixes.ServiceEffect
+next:
+	for _, e := range services {
+		if e.Effect == fixes.Follows {
+			continue
+		}
+		for i, g := range groups {
+			if g[0].Effect == e.Effect && g[0].Why == e.Why && g[0].Write == e.Write {
+				groups[i] = append(g, e)
+				continue next
+			}
+		}
+		groups = append(groups, []fixes.ServiceEffect{e})
+	}
+	return groups
+}
+
+// few names the first of many.
+func few(names []string) string {
+	const most = 4
+	if len(names) <= most+1 {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 // reasonOf is a source's own words on why it failed.
