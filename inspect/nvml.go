@@ -63,7 +63,10 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 			s.Driver.merge(answer.Driver)
 			nameSilent(answer.GPUs, s.Driver.GPUs)
 		}
-		s.GPUs, s.Topology = answer.GPUs, answer.Topology
+		s.GPUs = answer.GPUs
+		if answer.Topology != nil {
+			s.Topology = answer.Topology
+		}
 	}
 	if answer.Driver != nil && answer.Driver.NVMLError != "" {
 		return patch, errors.New(answer.Driver.NVMLError)

@@ -206,6 +206,7 @@ func newRootCmd(app *app) *cobra.Command {
 		},
 	}
 	cmd.SuggestionsMinimumDistance = 2
+	cmd.AddCommand(newTopoCmd(app, nil), newMIGCmd(app))
 	cmd.AddCommand(newStatusCmd(app, nil), newVersionCmd(app))
 	cmd.AddCommand(newEnableCmd(app, nil), newDisableCmd(app, nil), newComposeCmd(app, nil))
 	cmd.AddCommand(newCheckCmd(app, nil))

@@ -8,12 +8,18 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
+// once is the library, built once for all tests into a folder that TestMain removes.
+var once = sync.OnceValues(func() (Library, error) { return Build(folder) })
+
+var folder string
+
 func built(t *testing.T) Library {
 	t.Helper()
-	lib, err := Build(t.TempDir())
+	lib, err := once()
 	if errors.Is(err, ErrNoCompiler) {
 		t.Skip(err)
 	}
