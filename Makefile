@@ -7,7 +7,7 @@ GOFOLDERS := cmd plugin inspect fixes e2e
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 STATICCHECK := v0.8.2
 
-.PHONY: run demo build static install lint test unit platforms e2e bench-setup bench help
+.PHONY: run demo build static install lint test test-gpu unit platforms e2e bench-setup bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -36,7 +36,7 @@ test: lint unit platforms e2e ## everything that CI checks
 
 lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
 	@bad=$$(gofmt -l $(GOFOLDERS)); [ -z "$$bad" ] || { echo "gofmt -w $$bad"; exit 1; }
-	go vet ./... && go vet -tags e2e ./e2e
+	go vet ./... && go vet -tags e2e ./e2e && go vet -tags gpu ./e2e/gpu
 	@if go mod download honnef.co/go/tools@$(STATICCHECK) 2>/dev/null; then \
 		go run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK) -tags e2e ./...; \
 	else echo "lint: staticcheck cannot be fetched here and is left out"; fi
@@ -53,6 +53,9 @@ platforms: ## the plugin builds without cgo, on macOS and on Windows
 e2e: bench-setup ## the scenarios on real engines; RUN=PATTERN for some of them
 	@summary=$$(mktemp); E2E_SUMMARY=$$summary go test -tags e2e -count=1 -timeout 40m $(if $(RUN),-run 'TestScenarios/.*/$(RUN)') ./e2e; \
 	code=$$?; cat $$summary; rm -f $$summary; exit $$code
+
+test-gpu: ## on a machine with an NVIDIA GPU: every figure against nvidia-smi of the same moment; keeps the Snapshot
+	go test -tags gpu -count=1 -v ./e2e/gpu
 
 bench-setup: ## lay what the scenarios need: Debian's packages (as root), engines, CLI and toolkit from the module proxy
 	@e2e/setup.sh >/dev/null

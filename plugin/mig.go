@@ -167,7 +167,7 @@ func writeMIG(out io.Writer, width int, s *inspect.Snapshot, lines []migLine) er
 		var rows [][]string
 		for _, line := range lines {
 			r := migRow{migLine: line}
-			rows = append(rows, []string{r.Device(), harmlessName(line.Profile), r.Memory(), r.Used(), number(line.Multiprocessors), r.Processes(), harmlessName(line.GPUName), harmlessName(line.UUID), harmlessName(r.CDI())})
+			rows = append(rows, []string{r.Device(), harmlessName(line.Profile), r.Memory(), r.Used(), numberText(line.Multiprocessors), r.Processes(), harmlessName(line.GPUName), harmlessName(line.UUID), harmlessName(r.CDI())})
 		}
 		if err := writeTable(out, width, columns, rows); err != nil {
 			return err
@@ -253,7 +253,7 @@ type migRow struct {
 
 func (r *migRow) Device() string    { return r.Names.Device }
 func (r *migRow) CDI() string       { return r.Names.CDI }
-func (r *migRow) Processes() string { return number(r.migLine.Processes) }
+func (r *migRow) Processes() string { return numberText(r.migLine.Processes) }
 
 func (r *migRow) Memory() string { return size(r.MemoryTotalBytes) }
 func (r *migRow) Used() string   { return size(r.MemoryUsedBytes) }

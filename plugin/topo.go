@@ -215,7 +215,7 @@ func writeTopo(out io.Writer, width int, s *inspect.Snapshot, answer topoAnswer)
 	}
 	var rows [][]string
 	for _, g := range answer.GPUs {
-		row := []string{strconv.Itoa(g.Index), harmlessName(g.Name), harmlessName(g.PCIBusID), "", "", "", harmlessName(g.CPUAffinity), harmlessName(g.NUMAAffinity), number(g.GPUNUMANode), harmlessName(g.Error)}
+		row := []string{strconv.Itoa(g.Index), harmlessName(g.Name), harmlessName(g.PCIBusID), "", "", "", harmlessName(g.CPUAffinity), harmlessName(g.NUMAAffinity), numberText(g.GPUNUMANode), harmlessName(g.Error)}
 		if p := g.PCIe; p != nil {
 			row[3], row[4] = pcieLink(p.Generation, p.Width), pcieLink(p.GenerationMax, p.WidthMax)
 		}
@@ -305,7 +305,7 @@ func pcieLink(generation, width *int) string {
 	return text
 }
 
-func number(v *int) string {
+func numberText(v *int) string {
 	if v == nil {
 		return ""
 	}
