@@ -128,6 +128,25 @@ func TestNVMLFallsBackToNVIDIASMI(t *testing.T) {
 	if patch, err := NVMLSource.Read(t.Context(), m); patch != nil || !errors.Is(err, ErrAbsent) {
 		t.Errorf("without nvidia-smi: %v", err)
 	}
+	for bus, excluded := range map[string]string{"0000:43:00.0": "No", "0000:1b:00.0": "No", "0000:05:00.0": "Yes"} {
+		folder := filepath.Join(string(m.Root), "proc/driver/nvidia/gpus", bus)
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		text := "Model: \t NVIDIA L4\nGPU UUID: \t GPU-" + bus + "\nDevice Minor: \t 3\nGPU Excluded:\t " + excluded + "\n"
+		if err := os.WriteFile(filepath.Join(folder, "information"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	patch, err = NVMLSource.Read(t.Context(), m)
+	if patch == nil || !errors.Is(err, ErrAbsent) {
+		t.Fatalf("with a loaded driver and no tools: %v", err)
+	}
+	s = &Snapshot{}
+	patch(s)
+	if len(s.GPUs) != 2 || s.GPUs[0].PCIBusID != "0000:1b:00.0" || s.GPUs[1].Index != 1 || s.GPUs[1].UUID != "GPU-0000:43:00.0" || s.GPUs[1].Name != "NVIDIA L4" || s.GPUs[1].MemoryTotalBytes != nil {
+		t.Errorf("%+v", s.GPUs)
+	}
 }
 
 func FuzzNVIDIASMI(f *testing.F) {

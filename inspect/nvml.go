@@ -46,7 +46,11 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 	if answer.Absent != "" {
 		other, err := readNVIDIASMI(ctx, m.Run)
 		if errors.Is(err, ErrAbsent) {
-			return nil, fmt.Errorf("%s: %w", answer.Absent, ErrAbsent)
+			err := fmt.Errorf("%s: %w", answer.Absent, ErrAbsent)
+			if gpus := namedGPUs(readProcGPUs(m.Root)); gpus != nil {
+				return func(s *Snapshot) { s.GPUs = gpus }, err
+			}
+			return nil, err
 		}
 		if err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -22,14 +23,7 @@ func readDriver(_ context.Context, m Machine) (Patch, error) {
 	}
 	module, flavor := parseDriverVersion(string(version))
 	params, _ := m.Root.ReadFile("/proc/driver/nvidia/params")
-	var gpus []ProcGPU
-	entries, _ := m.Root.ReadDir("/proc/driver/nvidia/gpus")
-	for _, entry := range entries {
-		information, err := m.Root.ReadFile("/proc/driver/nvidia/gpus/" + entry.Name() + "/information")
-		if err == nil {
-			gpus = append(gpus, parseGPUInformation(entry.Name(), string(information)))
-		}
-	}
+	gpus := readProcGPUs(m.Root)
 	return func(s *Snapshot) {
 		if s.Driver == nil {
 			s.Driver = &Driver{}
@@ -40,6 +34,30 @@ func readDriver(_ context.Context, m Machine) (Patch, error) {
 			d.Version = module
 		}
 	}, nil
+}
+
+func readProcGPUs(root Root) []ProcGPU {
+	var gpus []ProcGPU
+	entries, _ := root.ReadDir("/proc/driver/nvidia/gpus")
+	for _, entry := range entries {
+		information, err := root.ReadFile("/proc/driver/nvidia/gpus/" + entry.Name() + "/information")
+		if err == nil {
+			gpus = append(gpus, parseGPUInformation(entry.Name(), string(information)))
+		}
+	}
+	return gpus
+}
+
+// namedGPUs are the GPUs of the loaded driver by their names alone, which is all that /proc tells of them.
+// As NVML does, it counts them in the order of their addresses, without those that the driver is to leave alone.
+func namedGPUs(known []ProcGPU) []GPU {
+	var gpus []GPU
+	for _, p := range slices.SortedFunc(slices.Values(known), func(a, b ProcGPU) int { return strings.Compare(a.BusID, b.BusID) }) {
+		if p.Excluded == nil || !*p.Excluded {
+			gpus = append(gpus, GPU{Index: len(gpus), UUID: p.UUID, Name: p.Model, PCIBusID: p.BusID, Minor: p.Minor})
+		}
+	}
+	return gpus
 }
 
 // parseDriverVersion reads the first line of /proc/driver/nvidia/version:

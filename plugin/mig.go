@@ -89,7 +89,7 @@ func runMIGList(ctx context.Context, app *app, opts *migOptions) error {
 		return err
 	}
 	table := !opts.quiet && (opts.format == "" || opts.format == "table")
-	none, err := noGPUs(s)
+	none, err := missingGPUs(s)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,7 @@ func runTopo(ctx context.Context, app *app, opts *topoOptions) error {
 	if err != nil {
 		return err
 	}
-	none, err := noGPUs(s)
+	none, err := missingGPUs(s)
 	if err != nil {
 		return err
 	}
@@ -98,9 +98,9 @@ func runTopo(ctx context.Context, app *app, opts *topoOptions) error {
 	return writeTemplate(app.out(), opts.template(), answer)
 }
 
-// noGPUs says in a sentence that there are no GPUs, which is an ordinary case, or why they could not be
+// missingGPUs says in a sentence that there are no GPUs, which is an ordinary case, or why they could not be
 // read, which is an error. It is empty where there are some.
-func noGPUs(s *inspect.Snapshot) (string, error) {
+func missingGPUs(s *inspect.Snapshot) (string, error) {
 	if len(s.GPUs) > 0 {
 		return "", nil
 	}

@@ -136,7 +136,7 @@ func TestNoGPUs(t *testing.T) {
 		{"never asked", inspect.Snapshot{}, "", "docker gpu: the snapshot does not tell of GPUs: it was taken without asking for them"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			says, err := noGPUs(&c.s)
+			says, err := missingGPUs(&c.s)
 			if says != c.says || (err == nil) != (c.fails == "") || err != nil && err.Error() != c.fails {
 				t.Errorf("%q, %v", says, err)
 			}
