@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -102,6 +103,7 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	// A terminal that goes away says so by this signal; what it left behind is put in order all the same.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGTERM)
 	defer stop()
+	debug.SetGCPercent(400) // little is alive, and all of a frame is garbage a second later
 	live := o.live(app)
 	feed, err := o.feed(app, live)
 	if err != nil {

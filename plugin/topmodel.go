@@ -395,7 +395,7 @@ func runTop(ctx context.Context, m *topModel) error {
 }
 
 // topFPS is how often a changed screen is written at most; figures come once a second.
-const topFPS = 20
+const topFPS = 10
 
 // topPatience is how long the last reading is waited for when the view ends.
 const topPatience = 200 * time.Millisecond

@@ -192,18 +192,18 @@ func (t *topScreen) draw(width, height int) []topLine {
 	gpus, containers, processes := t.gpuTable(width), t.containerTable(width), t.processTable(width)
 	if height > 0 {
 		room := height - len(lines) - 1
-		sizes := share(room, len(gpus.rows)+1, len(containers.rows)+1, len(processes.rows)+1)
+		sizes := share(room, len(gpus.keys)+1, len(containers.keys)+1, len(processes.keys)+1)
 		for i, table := range []*paneTable{gpus, containers, processes} {
 			lines = append(lines, table.lines(sizes[i], t.pane == i)...)
 		}
 		return t.bottom(lines, width, height)
 	}
 	for _, table := range []*paneTable{gpus, containers, processes} {
-		if len(lines) > 1 && len(table.rows) > 0 {
+		if len(lines) > 1 && len(table.keys) > 0 {
 			lines = append(lines, topLine{})
 		}
-		if len(table.rows) > 0 {
-			lines = append(lines, table.lines(len(table.rows)+1, false)...)
+		if len(table.keys) > 0 {
+			lines = append(lines, table.lines(len(table.keys)+1, false)...)
 		}
 	}
 	return lines
@@ -297,11 +297,11 @@ func (t *topScreen) warnings() []string {
 	return lines
 }
 
-// paneTable is a drawn table: its title line, its rows, the key of each row.
+// paneTable is a table: the key of each row, and what draws a range of them. Only what there is room for
+// is drawn: a machine has more processes than a terminal lines.
 type paneTable struct {
-	title    string
-	rows     []string
 	keys     []string
+	draw     func(first, end int) (title string, rows []string)
 	selected string
 	empty    string
 }
@@ -311,30 +311,32 @@ func (p *paneTable) lines(size int, focus bool) []topLine {
 	if size <= 0 {
 		return nil
 	}
-	title := p.title
-	if len(p.rows) == 0 {
-		title = p.empty
-	}
 	mark := " "
 	if focus {
 		mark = "▸"
 	}
-	lines := []topLine{{mark + title, lineTitle}}
+	if len(p.keys) == 0 {
+		return []topLine{{mark + p.empty, lineTitle}}
+	}
 	at := max(0, slices.Index(p.keys, p.selected))
 	room := size - 1
 	first := 0
-	if len(p.rows) > room {
-		first = min(max(0, at-room/2), len(p.rows)-room)
+	if len(p.keys) > room {
+		first = min(max(0, at-room/2), len(p.keys)-room)
 	}
-	for i := first; i < min(len(p.rows), first+room); i++ {
-		line := topLine{" " + p.rows[i], linePlain}
-		if focus && p.keys[i] == p.selected {
-			line = topLine{">" + p.rows[i], lineSelected}
+	end := min(len(p.keys), first+room)
+	title, rows := p.draw(first, end)
+	if hidden := len(p.keys) - room; hidden > 0 {
+		title += fmt.Sprintf("  (%d of %d)", room, len(p.keys))
+	}
+	lines := make([]topLine, 0, size)
+	lines = append(lines, topLine{mark + title, lineTitle})
+	for i, row := range rows {
+		line := topLine{" " + row, linePlain}
+		if focus && p.keys[first+i] == p.selected {
+			line = topLine{">" + row, lineSelected}
 		}
 		lines = append(lines, line)
-	}
-	if hidden := len(p.rows) - room; hidden > 0 {
-		lines[0].text += fmt.Sprintf("  (%d of %d)", room, len(p.rows))
 	}
 	return lines
 }
@@ -389,21 +391,28 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 		}
 	}
 	sortRows(rows, columns, t.sorts[paneGPUs].key, t.sorts[paneGPUs].descending)
-	p.title, p.rows = drawTable(width, columns, rows, t.sorts[paneGPUs])
-	if width > usualHistory {
-		// Names give way to the history, columns do not.
-		title, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
-		if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
-			return strings.Contains(p.title, c.title) && !strings.Contains(title, c.title)
-		}) {
-			p.title, p.rows = title, narrow
-		}
-	}
-	t.addHistory(p, rows, width)
 	for _, g := range rows {
 		p.keys = append(p.keys, gpuKey(g.GPU))
+		if g.MIG != nil && g.MIG.Enabled {
+			for _, d := range g.MIG.Devices {
+				p.keys = append(p.keys, fmt.Sprintf("mig %d:%d", g.Index, d.Index))
+			}
+		}
 	}
-	t.addMIG(p, rows, width)
+	p.draw = func(first, end int) (string, []string) {
+		title, lines := drawTable(width, columns, rows, t.sorts[paneGPUs])
+		if width > usualHistory {
+			// Names give way to the history, columns do not.
+			short, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
+			if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
+				return strings.Contains(title, c.title) && !strings.Contains(short, c.title)
+			}) {
+				title, lines = short, narrow
+			}
+		}
+		title = t.addHistory(title, lines, rows, width)
+		return title, addMIG(lines, rows, width)[first:end]
+	}
 	return p
 }
 
@@ -442,38 +451,37 @@ const (
 	usualHistory = 18
 )
 
-// addHistory puts the strip of utilisation into the cells that are left on the right.
-func (t *topScreen) addHistory(p *paneTable, rows []gpuNow, width int) {
-	widest := cells(p.title)
-	for _, row := range p.rows {
-		widest = max(widest, cells(row))
+// addHistory puts the strip of utilisation into the cells that are left on the right of the rows.
+func (t *topScreen) addHistory(title string, lines []string, rows []gpuNow, width int) string {
+	widest := cells(title)
+	for _, line := range lines {
+		widest = max(widest, cells(line))
 	}
 	room := min(mostHistory, width-1-widest-2)
 	if width <= 0 || room < leastHistory {
-		return
+		return title
 	}
-	p.title += strings.Repeat(" ", widest-cells(p.title)+2) + "HISTORY"
 	for i, g := range rows {
-		p.rows[i] += strings.Repeat(" ", widest-cells(p.rows[i])+2) + t.history[gpuKey(g.GPU)].draw(room, 100)
+		lines[i] += strings.Repeat(" ", widest-cells(lines[i])+2) + t.history[gpuKey(g.GPU)].draw(room, 100)
 	}
+	return title + strings.Repeat(" ", widest-cells(title)+2) + "HISTORY"
 }
 
 // addMIG puts the MIG devices below their GPU.
-func (t *topScreen) addMIG(p *paneTable, rows []gpuNow, width int) {
+func addMIG(lines []string, rows []gpuNow, width int) []string {
 	for i := len(rows) - 1; i >= 0; i-- {
 		g := rows[i]
 		if g.MIG == nil || !g.MIG.Enabled {
 			continue
 		}
-		var texts, keys []string
+		var texts []string
 		for _, d := range g.MIG.Devices {
-			at := fmt.Sprintf("%d:%d", g.Index, d.Index)
 			text := parts(labelled("MIG ", d.Profile), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), processCount(len(d.Processes)))
-			texts = append(texts, shorten(fmt.Sprintf("%-5s%s", at, text), max(0, width-1)))
-			keys = append(keys, "mig "+at)
+			texts = append(texts, shorten(fmt.Sprintf("%-5s%s", fmt.Sprintf("%d:%d", g.Index, d.Index), text), max(0, width-1)))
 		}
-		p.rows, p.keys = slices.Insert(p.rows, i+1, texts...), slices.Insert(p.keys, i+1, keys...)
+		lines = slices.Insert(lines, i+1, texts...)
 	}
+	return lines
 }
 
 func processCount(n int) string {
@@ -524,22 +532,31 @@ func (t *topScreen) containerTable(width int) *paneTable {
 	if len(rows) == 0 {
 		return p
 	}
-	p.title, p.rows = drawTable(width, containerTopColumns, rows, t.sorts[paneContainers])
 	for _, row := range rows {
 		p.keys = append(p.keys, rowID(row))
 	}
-	if t.follow != "" && width > 0 {
-		room := min(mostHistory, width-12)
-		for _, h := range []struct {
-			name string
-			s    *strip
-			most float64
-		}{{"util", t.history[t.follow], max(100, t.history[t.follow].most())}, {"memory", t.held[t.follow], t.held[t.follow].most()}} {
-			p.rows = append(p.rows, fmt.Sprintf("  %-7s%s", h.name, h.s.draw(room, h.most)))
-			p.keys = append(p.keys, "")
+	strips := t.follow != "" && width > 0
+	if strips {
+		p.keys = append(p.keys, "", "")
+	}
+	p.draw = func(first, end int) (string, []string) {
+		title, lines := drawTable(width, containerTopColumns, rows[min(first, len(rows)):min(end, len(rows))], t.sorts[paneContainers])
+		if strips {
+			lines = append(lines, t.strips(width)...)
 		}
+		return title, lines[:min(end-first, len(lines))]
 	}
 	return p
+}
+
+// strips are the history of the container that is followed.
+func (t *topScreen) strips(width int) []string {
+	room := min(mostHistory, width-12)
+	util, held := t.history[t.follow], t.held[t.follow]
+	return []string{
+		fmt.Sprintf("  %-7s%s", "util", util.draw(room, max(100, util.most()))),
+		fmt.Sprintf("  %-7s%s", "memory", held.draw(room, held.most())),
+	}
 }
 
 func rowID(r *psRow) string {
@@ -594,9 +611,11 @@ func (t *topScreen) processTable(width int) *paneTable {
 	if len(rows) == 0 {
 		return p
 	}
-	p.title, p.rows = drawTable(width, processTopColumns, rows, t.sorts[paneProcesses])
 	for _, row := range rows {
-		p.keys = append(p.keys, fmt.Sprintf("%d %s", row.PID, row.gpu()))
+		p.keys = append(p.keys, strconv.Itoa(row.PID)+" "+row.gpu())
+	}
+	p.draw = func(first, end int) (string, []string) {
+		return drawTable(width, processTopColumns, rows[first:end], t.sorts[paneProcesses])
 	}
 	return p
 }
