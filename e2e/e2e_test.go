@@ -158,6 +158,11 @@ func missing(need string) string {
 		return name + " is not built" + because()
 	case "mknod":
 		return mknodMissing()
+	case "cgroup": // "cgroup v1": device rules that are files
+		if _, err := os.Stat("/sys/fs/cgroup/devices"); err == nil {
+			return ""
+		}
+		return "there is no cgroup v1 here, whose device rules a test can change"
 	}
 	return "the scenario's head asks for an unknown thing: " + need
 }
