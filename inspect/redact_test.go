@@ -45,6 +45,7 @@ var planted = []struct{ name, secret, text string }{
 	{"command line", "/opt/acme/bin/train --lr 3e-4", `apparmor="DENIED" comm="/opt/acme/bin/train --lr 3e-4"`},
 	{"killed process", "acme_trainer", "Out of memory: Killed process 4711 (acme_trainer) total-vm:1kB"},
 	{"process of a Xid", "acme_infer", "NVRM: Xid (PCI:0000:17:00): 31, pid=1234, name=acme_infer, Ch 00000008"},
+	{"private repository", "acme/merger", "fetch https://github.com/acme/merger/settings failed"},
 	{"cookie", "a1b2c3d4e5", "Set-Cookie: session_token=a1b2c3d4e5; Path=/"},
 	{"Hugging Face token", "hf_AbCdEfGhIjKlMnOpQrStUvWx", "401 for hf_AbCdEfGhIjKlMnOpQrStUvWx"},
 	{"machine id", "4b825dc6-42cb-6eb9-a060-e54bf8d69288", "machine 4b825dc6-42cb-6eb9-a060-e54bf8d69288 booted"},
@@ -162,6 +163,8 @@ func TestRedactText(t *testing.T) {
 		"dial unix /var/run/docker.sock: connect: permission denied",
 		"GPU-4cf8db2d-06c0-7d70-1a51-e59b25b2c16c: unknown device",
 		"listen on 127.0.0.1:9400",
+		"see https://github.com/moby/moby/issues/51111.",
+		"https://docs.nvidia.com/deploy/xid-errors",
 	} {
 		if got := r.Text(text); got != text {
 			t.Errorf("a message is not to be changed:\n%s\n%s", text, got)

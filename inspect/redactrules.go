@@ -197,7 +197,7 @@ var redactRules = map[string]redactRule{
 	"GPUService.Name":    as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,
 
 	"GPU.UUID": shaped(uuidShape), "GPU.Name": shaped(modelShape), "GPU.Brand": shaped(`[a-zA-Z][a-zA-Z -]{2,20}`), "GPU.PCIBusID": shaped(busShape), "GPU.PCIDeviceID": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
-	"GPU.ComputeCapability": shaped(`\d{1,2}\.\d`), "GPU.Error": shaped(wordsNVML), "GPU.Unsupported": shaped(`[a-zA-Z][a-zA-Z0-9]{2,30}`), "GPU.PerformanceState": shaped(`P\d{1,2}`),
+	"GPU.ComputeCapability": shaped(`\d{1,2}\.\d`), "GPU.Error": shaped(wordsNVML), "GPU.PerformanceState": shaped(`P\d{1,2}`),
 	"GPU.ThrottleReasons": shaped(`[a-z]{2,12}(?:-[a-z]{2,12}){0,3}`), "GPU.ComputeMode": shaped(`default|exclusive-process|exclusive-thread|prohibited`), "GPU.FabricState": shaped(`not-supported|not-started|in-progress|completed`),
 	"MIGDevice.UUID": shaped(uuidShape), "MIGDevice.Name": shaped(modelShape + `|MIG [A-Za-z0-9 .+-]{2,40}`), "MIGDevice.Profile": shaped(`\d{1,2}c?\.?\d?[a-z]?\.?\d{1,4}gb(?:\+[a-z.]{2,8})?`),
 	"NVLink.RemoteType": shaped(`gpu|switch|npu|unknown`), "NVLink.Remote": shaped(busShape),
@@ -222,7 +222,7 @@ var redactRules = map[string]redactRule{
 	"Inside.Kind": shaped(`docker|podman|kubernetes|lxc`), "Inside.DriverMounts": asPath, "Inside.LibraryVersion": shaped(versionShape),
 	"Inside.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`), "Inside.Denied": shaped(`[a-z/ ]{5,60}`),
 	"DeviceOpen.Path": asPath, "DeviceOpen.Error": shaped(`E[A-Z]{3,12}|timeout`),
-	"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML),
+	"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML), "GPU.RecoveryAction": shaped(`none|[a-z]{2,8}(?:-[a-z0-9]{2,8}){1,3}`), "CDISpec.Env": cdiEnvironment,
 	"GPUPlace.CPUAffinity": shaped(`[\d,-]{1,200}`), "GPUPlace.NUMAAffinity": shaped(`[\d,-]{1,80}`), "GPUPair.Level": shaped(`PIX|PXB|PHB|NODE|SYS|X`),
 
 	"LogLine.Kind": shaped(`[a-z]{2,12}`), "LogLine.Text": running, "LogLine.BusID": shaped(busShape),
@@ -452,3 +452,19 @@ func searchPath(r *Redactor, value string) string {
 	}
 	return strings.Join(parts, ":")
 }
+
+// cdiEnvironment is an entry of a specification's environment: NVIDIA's own.
+func cdiEnvironment(r *Redactor, value string) string {
+	key, what, _ := strings.Cut(value, "=")
+	switch {
+	case !nvidiaVariable.MatchString(key):
+		return r.stand("value", value)
+	case strings.HasPrefix(what, "/"):
+		return key + "=" + r.path(what)
+	case detailValue.MatchString(what):
+		return value
+	}
+	return key + "=" + r.stand("value", what)
+}
+
+var nvidiaVariable = lazily(`^(?:NVIDIA|CUDA)_[A-Z_]{3,30}$`)

@@ -15,6 +15,8 @@ var (
 	privateKey  = lazily(`(?s)-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)[A-Z ]*-----.*?(?:-----END [A-Z ]*-----|$)`)
 	urlUser     = lazily(`\b([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s/@"']+)@`)
 	urlQuery    = lazily(`(\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s?"']+)\?[^\s"']+`)
+	webAddress  = lazily(`\b(https?://)([A-Za-z0-9.-]+)(:\d+)?(/[^\s"'?#)\]]*)?`)
+	knownPages  = lazily(`^/(?:NVIDIA|moby|docker|opencontainers|containerd|kubernetes|cncf-tags|compose-spec|devcontainers|docker-gpu)/[A-Za-z0-9/_.#-]{1,120}$`)
 	email       = lazily(`[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
 	userAtHost  = lazily(`\b([A-Za-z_][A-Za-z0-9._-]*)@([A-Za-z0-9][A-Za-z0-9.-]*)`)
 	tokenPrefix = lazily(`\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeprs]-|sk-|pk-|rk_|AKIA|ASIA|AIza|hf_|npm_|dckr_(?:pat|oat)_|nvapi-|pypi-|ya29\.|dop_v1_|SG\.|shpat_|eyJ[A-Za-z0-9_-]{8,}\.)[A-Za-z0-9_.=+/-]{8,}`)
@@ -92,6 +94,16 @@ func (r *Redactor) Text(text string) string {
 		return m[1] + stand("user", user) + "@"
 	})
 	groups(urlQuery, func(m []string) string { return m[1] + "?" + stand("value", "query of "+m[0]) })
+	groups(webAddress, func(m []string) string {
+		switch path := strings.TrimRight(m[4], ".,"); {
+		case !publicDomains.MatchString(m[2]):
+			return m[0]
+		case path == "" || !strings.HasPrefix(m[2], "github") && !strings.Contains(m[2], "huggingface") || knownPages.MatchString(path):
+			return string(markOpen) + m[0] + string(markClose) // a page of a vendor
+		default:
+			return string(markOpen) + m[1] + m[2] + r.path(path) + string(markClose) + m[4][len(path):]
+		}
+	})
 	whole("email", email)
 	whole("token", tokenPrefix)
 	groups(scheme, func(m []string) string { return m[1] + m[2] + stand("token", m[3]) })
