@@ -70,7 +70,7 @@ func TestPlans(t *testing.T) {
 	base := func() *inspect.Snapshot {
 		return &inspect.Snapshot{
 			Host: &inspect.Host{OSID: "ubuntu", Init: "systemd", Kernel: "6.8.0-48-generic"},
-			Engine: &inspect.Engine{Version: "28.5.2", Location: "local", Endpoint: "unix:///var/run/docker.sock", Rootless: &no, CDIDirs: []string{"/etc/cdi", "/var/run/cdi"},
+			Engine: &inspect.Engine{Version: "28.5.2", Location: "local", Endpoint: "unix:///var/run/docker.sock", Rootless: &no,
 				ConfigFile: &inspect.ConfigFile{Path: "/etc/docker/daemon.json"}},
 		}
 	}

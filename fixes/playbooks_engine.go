@@ -207,6 +207,10 @@ func (p *planner) enableCDI(Finding) {
 	if !p.engineHere() {
 		return
 	}
+	if engineDoesCDI(p.s.Engine) {
+		p.why = "this engine does CDI"
+		return
+	}
 	if !engineAtLeast(p.s.Engine, "25.0") {
 		p.why = "this engine is older than 25.0, which brought CDI: update it"
 		return
@@ -376,6 +380,9 @@ type GeneratedStep struct {
 func (g *GeneratedStep) Preview(ctx context.Context, h Host) (Preview, error) {
 	out, err := h.Run(ctx, g.Command...)
 	if err != nil {
+		if said := lastError(err.Error()); said != "" {
+			return Preview{}, fmt.Errorf("%s: %s", strings.Join(g.Command, " "), said)
+		}
 		return Preview{}, err
 	}
 	for _, word := range g.Holds {
@@ -389,6 +396,17 @@ func (g *GeneratedStep) Preview(ctx context.Context, h Host) (Preview, error) {
 	g.made = out
 	g.Edit = func([]byte) ([]byte, error) { return out, nil }
 	return g.FileStep.Preview(ctx, h)
+}
+
+// lastError is the last message of level error in a log as the toolkit writes it; "" where there is none.
+func lastError(log string) string {
+	at := strings.LastIndex(log, `level=error msg="`)
+	if at < 0 {
+		return ""
+	}
+	message, _, _ := strings.Cut(log[at+len(`level=error msg="`):], "\n")
+	message = strings.NewReplacer(`\n`, "; ", `\"`, `"`).Replace(strings.TrimSuffix(message, `"`))
+	return message
 }
 
 // Verify reads the file again; the program is not asked twice, as its answers may differ in order.
