@@ -256,7 +256,7 @@ const mostEvidence = 5
 func denials(s *inspect.Snapshot, kind string, id ID) []Finding {
 	var evidence []Evidence
 	for _, line := range s.KernelLog {
-		if line.Kind == kind && aboutNVIDIA(line.Text) && !strings.Contains(line.Text, "permissive=1") {
+		if line.Kind == kind && fresh(s, line) && aboutNVIDIA(line.Text) && !strings.Contains(line.Text, "permissive=1") {
 			evidence = append(evidence, Evidence{Source: "kernel log", Text: line.Text})
 		}
 	}

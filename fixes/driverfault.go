@@ -185,8 +185,8 @@ func wslFault(s *inspect.Snapshot) fault {
 // a machine that has none is in order.
 func wantsGPUs(s *inspect.Snapshot) bool { return len(wants(s)) > 0 }
 
-// wants lists who wants a GPU, as evidence.
-func wants(s *inspect.Snapshot) []Evidence {
+// askers lists the project's switch and services, and the containers, that ask for a GPU.
+func askers(s *inspect.Snapshot) []Evidence {
 	var all []Evidence
 	if p := s.Project; p != nil {
 		if p.VisibleDevices != nil && switchedOff(p) == nil {
@@ -204,6 +204,12 @@ func wants(s *inspect.Snapshot) []Evidence {
 			all = append(all, saw("container "+c.Name, "%s", strings.Join(c.Grant.Detail, ", ")))
 		}
 	}
+	return all
+}
+
+// wants lists who wants a GPU or was set up for one, as evidence.
+func wants(s *inspect.Snapshot) []Evidence {
+	all := askers(s)
 	if t := s.Toolkit; t != nil && t.Installed {
 		all = append(all, saw("toolkit", "the NVIDIA Container Toolkit is installed"))
 	}
@@ -230,9 +236,12 @@ func absenceFault(s *inspect.Snapshot) fault {
 	if services := servicesAsking(s); len(services) > 0 {
 		return because("runtime-required-on-cpu-host", append(services, none)...)
 	}
-	who := wants(s)
+	who := askers(s)
+	if at := driverInstalled(h); at != "" {
+		who = append(who, saw(at, "a driver is installed"))
+	}
 	switch {
-	case len(who) == 0:
+	case len(who) == 0: // a toolkit on a machine without GPU asks for nothing
 		return fault{}
 	case h.Virtualization != "" && h.Virtualization != "none" || h.Container == "lxc":
 		kind := h.Virtualization

@@ -46,10 +46,20 @@ func explainTexts(s *inspect.Snapshot, scope Scope, ruledOut map[ID]bool, found 
 	return said, doubtful
 }
 
-// texts are those of the containers that have to do with a GPU or were asked about, and the driver's own
-// lines of the kernel log.
+// mostEngineLines are the last lines of the engine's log that are read for why it stopped.
+const mostEngineLines = 40
+
+// texts are those of the containers that have to do with a GPU or were asked about, and the
+// engine's log where it is away.
 func texts(s *inspect.Snapshot, scope Scope) []text {
 	var all []text
+	if e := s.Engine; e != nil && e.Version == "" && len(s.EngineLog) > 0 { // why it stopped
+		var lines []string
+		for _, line := range s.EngineLog[max(0, len(s.EngineLog)-mostEngineLines):] {
+			lines = append(lines, line.Text)
+		}
+		all = append(all, text{"engine log", nil, strings.Join(lines, "\n")})
+	}
 	for i := range s.Containers {
 		c := &s.Containers[i]
 		if !ConcernsGPU(c) && !scope.Has(c) {

@@ -110,7 +110,7 @@ func diagnoseSources(containers []string) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(true), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
-		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.ProcessesSource,
+		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.EngineLogSource, inspect.ProcessesSource,
 		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
 		inspect.LogsSource(fixes.ConcernsGPU, containers...),
 	}
