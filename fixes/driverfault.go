@@ -200,7 +200,7 @@ func askers(s *inspect.Snapshot) []Evidence {
 	}
 	for i := range s.Containers {
 		c := &s.Containers[i]
-		if slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByPrivileged && by != inspect.ByDefaultRuntime }) {
+		if live(c) && recent(s, c) && slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByPrivileged && by != inspect.ByDefaultRuntime }) {
 			all = append(all, saw("container "+c.Name, "%s", strings.Join(c.Grant.Detail, ", ")))
 		}
 	}
