@@ -265,6 +265,17 @@ func insideOf(id ID) func(*inspect.Snapshot) []Finding {
 	}
 }
 
+// unseenInside tells if a running container was given GPUs and could not be looked into: whether it still may
+// use them is not known. With cgroup v2 that shows only to a program in it.
+func unseenInside(s *inspect.Snapshot) bool {
+	return slices.ContainsFunc(s.Containers, func(c inspect.Container) bool {
+		given := slices.ContainsFunc(c.Grant.By, func(by string) bool {
+			return by != inspect.ByCgroupRule && by != inspect.ByPrivileged && by != inspect.ByDXG
+		})
+		return c.State == "running" && given && (c.Inside == nil || c.Inside.Denied != "" || c.Inside.DeviceRules == nil)
+	})
+}
+
 // both joins what two looks at the same cause find.
 func both(a, b func(*inspect.Snapshot) []Finding) func(*inspect.Snapshot) []Finding {
 	return func(s *inspect.Snapshot) []Finding { return append(a(s), b(s)...) }

@@ -70,6 +70,9 @@ func Diagnose(s *inspect.Snapshot, scope Scope) Diagnosis {
 			ruledOut[check.ID] = true
 		}
 	}
+	if unseenInside(s) {
+		d.Unexamined = append(d.Unexamined, "cgroup-device-lost")
+	}
 	found = append(found, notRequested(s, scope)...)
 	said, doubtful := explainTexts(s, scope, ruledOut, found)
 	found = fold(merge(append(found, said...)))
@@ -167,9 +170,7 @@ func explains(cause, consequence ID) bool {
 }
 
 // failed tells if a source did not read all that it should have.
-func failed(r inspect.Reading) bool {
-	return r.Error != "" || r.Denied || r.TimedOut || r.Note != "" && !r.Absent
-}
+func failed(r inspect.Reading) bool { return r.Error != "" || r.Denied || r.TimedOut }
 
 // unread tells if a source told nothing: it failed, or is not in this Snapshot at all, and its facts are
 // not there either.
@@ -204,7 +205,7 @@ func unread(s *inspect.Snapshot, name string) bool {
 	if r.Name == "" { // not asked: a project or a driver that is not mentioned is simply not there
 		return name != "project" && name != "driver"
 	}
-	return failed(r)
+	return failed(r) || r.Note != "" && !r.Absent
 }
 
 // SortFindings puts what to fix first in front: worst severity, the machine before its containers, what

@@ -21,7 +21,7 @@ func readKernelLog(ctx context.Context, m Machine) (Patch, error) {
 	if err != nil {
 		for _, name := range []string{"/var/log/kern.log", "/var/log/messages", "/var/log/syslog"} {
 			if data, fileErr := m.Root.ReadFile(name); fileErr == nil {
-				text, stamp, err = string(data), nil, nil
+				text, stamp, err = string(data), fileStamp(m.Now()), nil
 				break
 			}
 		}
@@ -33,10 +33,11 @@ func readKernelLog(ctx context.Context, m Machine) (Patch, error) {
 		return nil, fmt.Errorf("kernel log: %w", err)
 	}
 	lines := []LogLine{}
+	booted := bootTime(m.Root)
 	for line := range strings.Lines(text) {
-		var at *time.Time
-		if stamp != nil {
-			at, line = stamp(line)
+		at, line := stamp(line)
+		if at != nil && booted != nil && at.Before(booted.Add(-time.Minute)) { // files keep what earlier boots said
+			continue
 		}
 		if l, ok := parseKernelLine(strings.TrimSpace(line)); ok {
 			l.At = at
@@ -90,6 +91,31 @@ func parseKernelLine(line string) (LogLine, bool) {
 		return LogLine{}, false
 	}
 	return l, true
+}
+
+// fileStamp reads the time that a line of a log file begins with, as syslog daemons write it:
+// "2026-11-25T10:00:00.123456+00:00 ada kernel: …" or, without a year and in local time, "Nov 25 10:00:00 ada kernel: …".
+func fileStamp(now time.Time) func(string) (*time.Time, string) {
+	return func(line string) (*time.Time, string) {
+		if word, _, ok := strings.Cut(line, " "); ok {
+			if at, err := time.Parse(time.RFC3339Nano, word); err == nil {
+				return ptr(at.UTC()), line
+			}
+		}
+		const form = time.Stamp // Jan _2 15:04:05
+		if len(line) < len(form) {
+			return nil, line
+		}
+		at, err := time.ParseInLocation(form, line[:len(form)], now.Location())
+		if err != nil {
+			return nil, line
+		}
+		at = at.AddDate(now.Year(), 0, 0) // it was parsed as of the year 0
+		if at.After(now.Add(24 * time.Hour)) {
+			at = at.AddDate(-1, 0, 0)
+		}
+		return ptr(at.UTC()), line
+	}
 }
 
 // parseKmsg reads a record of /dev/kmsg, "priority,sequence,microseconds,flags;text", whose clock starts at boot.

@@ -3,6 +3,7 @@ package inspect
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -147,4 +148,25 @@ func TestEnvLineCountsTheLast(t *testing.T) {
 func FuzzToolkitConfig(f *testing.F) {
 	f.Add([]byte("[nvidia-container-cli]\nno-cgroups = true\n"))
 	f.Fuzz(func(t *testing.T, data []byte) { parseToolkitConfig(toolkitConfig, data) })
+}
+
+func TestFileStamp(t *testing.T) {
+	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct{ line, want string }{
+		{"2026-01-02T11:00:00.123456+01:00 ada kernel: NVRM: x", "2026-01-02T10:00:00.123456Z"},
+		{"Jan  2 11:00:00 ada kernel: NVRM: x", "2026-01-02T11:00:00Z"},
+		{"Dec 31 23:59:59 ada kernel: NVRM: x", "2025-12-31T23:59:59Z"},
+		{"kernel: [    5.1] NVRM: x", ""},
+		{"Xid", ""},
+		{"", ""},
+	} {
+		at, rest := fileStamp(now)(c.line)
+		got := ""
+		if at != nil {
+			got = at.Format(time.RFC3339Nano)
+		}
+		if got != c.want || rest != c.line {
+			t.Errorf("%q: %s %q, want %s", c.line, got, rest, c.want)
+		}
+	}
 }

@@ -110,11 +110,20 @@ func diagnoseSources(containers []string) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(true), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
-		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.EngineLogSource, inspect.ProcessesSource,
+		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.ProcessesSource, whyEngineStopped,
 		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
 		inspect.LogsSource(fixes.ConcernsGPU, containers...),
 	}
 }
+
+// whyEngineStopped reads the engine's log where no engine answers on this machine: while one runs, its old
+// errors say nothing.
+var whyEngineStopped = inspect.Source{Name: inspect.EngineLogSource.Name, Then: func(s *inspect.Snapshot) func(context.Context, inspect.Machine) (inspect.Patch, error) {
+	if e := s.Engine; e == nil || e.Version != "" || e.Unreachable == "denied" || !strings.HasPrefix(e.Endpoint, "unix://") {
+		return nil
+	}
+	return inspect.EngineLogSource.Read
+}}
 
 // diagnose takes a Snapshot and judges it. A container that was asked for by name has to be in it.
 func diagnose(ctx context.Context, app *app, opts *diagnoseOptions) (*inspect.Snapshot, fixes.Diagnosis, error) {
@@ -156,7 +165,7 @@ func runDiagnose(ctx context.Context, app *app, opts *diagnoseOptions) error {
 func failedSources(s *inspect.Snapshot) []inspect.Reading {
 	var bad []inspect.Reading
 	for _, r := range s.Sources {
-		if r.Error != "" || r.Denied || r.TimedOut || r.Note != "" && !r.Absent {
+		if r.Error != "" || r.Denied || r.TimedOut || strings.HasPrefix(r.Note, "not read") {
 			bad = append(bad, r)
 		}
 	}
@@ -196,7 +205,13 @@ func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narro
 			if why == "" {
 				why = r.Note
 			}
+			if r.Denied {
+				why += " (root may see it: sudo docker gpu diagnose)"
+			}
 			fmt.Fprintf(&b, "  %s: %s\n", harmlessName(r.Name), harmlessName(why))
+		}
+		if slices.Contains(d.Unexamined, "cgroup-device-lost") {
+			b.WriteString("  containers: whether one that runs may still use its GPU shows only inside (docker exec NAME nvidia-smi)\n")
 		}
 		ids := make([]string, len(d.Unexamined))
 		for i, id := range d.Unexamined {
