@@ -11,7 +11,7 @@ var projectChecks = []Check{
 	{ID: "compose-syntax", Needs: []string{"project"}, Decides: true, Find: composeProblems},
 	{ID: "compose-too-old", Needs: []string{"project"}, Find: nothing},
 	{ID: "request-overrides-variable", Needs: []string{"project"}, HiddenBy: []ID{"runtime-required-on-cpu-host"}, Decides: true, Find: requestOverrides},
-	{ID: "env-has-no-effect", Needs: []string{"project"}, Decides: true, Find: envWithoutEffect},
+	{ID: "env-has-no-effect", Needs: []string{"project"}, HiddenBy: []ID{"runtime-required-on-cpu-host"}, Decides: true, Find: envWithoutEffect},
 }
 
 // asks tells if a service asks for a GPU so that it cannot start where there is none: by the runtime, a

@@ -137,14 +137,14 @@ func fold(found []Finding) []Finding {
 				if g.Container == "" { // the machine's finding covers that of a container
 					under[i] = j
 				}
-			case explains(g.ID, f.ID) && !(explains(f.ID, g.ID) && j > i):
-				if under[i] < 0 || explains(g.ID, found[under[i]].ID) {
+			case directly(g.ID, f.ID) && !(directly(f.ID, g.ID) && j > i):
+				if under[i] < 0 || directly(g.ID, found[under[i]].ID) {
 					under[i] = j
 				}
 			}
 		}
 	}
-	var causes []Finding
+	var roots []Finding
 	for i, f := range found {
 		if under[i] >= 0 {
 			continue
@@ -159,10 +159,14 @@ func fold(found []Finding) []Finding {
 			}
 		}
 		slices.Sort(f.Folded)
-		causes = append(causes, f)
+		roots = append(roots, f)
 	}
-	return causes
+	return roots
 }
+
+// directly is explains in one step. Between findings only that counts: an Xid may explain a lost device, a
+// lost device a container without GPU, but the Xid nothing of a container that never had one.
+func directly(cause, consequence ID) bool { return slices.Contains(causes()[cause], consequence) }
 
 // explains tells if cause makes consequence appear: by the knowledge table or a check, in any number of steps.
 func explains(cause, consequence ID) bool {
@@ -227,8 +231,8 @@ func layer(playbook string) int {
 	return len(layers)
 }
 
-// consequences are, for each cause, all that it makes appear, in any number of steps.
-var consequences = sync.OnceValue(func() map[ID][]ID {
+// causes are, for each cause, what it makes appear by the knowledge table or a check.
+var causes = sync.OnceValue(func() map[ID][]ID {
 	direct := map[ID][]ID{}
 	for _, e := range Knowledge().Entries {
 		direct[e.ID] = append(direct[e.ID], e.Explains...)
@@ -238,7 +242,12 @@ var consequences = sync.OnceValue(func() map[ID][]ID {
 			direct[cause] = append(direct[cause], check.ID)
 		}
 	}
-	all := map[ID][]ID{}
+	return direct
+})
+
+// consequences are, for each cause, all that it makes appear, in any number of steps.
+var consequences = sync.OnceValue(func() map[ID][]ID {
+	direct, all := causes(), map[ID][]ID{}
 	for cause := range direct {
 		var follow func(ID)
 		follow = func(id ID) {

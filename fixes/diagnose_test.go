@@ -170,6 +170,16 @@ func TestFold(t *testing.T) {
 	}
 }
 
+// An old fault of a GPU explains nothing about a container that never asked for one.
+func TestFoldGoesOneStep(t *testing.T) {
+	s := readTestSnapshot(t, "testdata/snapshots/gpu-not-requested.json")
+	xid := readTestSnapshot(t, "testdata/snapshots/xid-error.json")
+	s.KernelLog = xid.KernelLog
+	if got := idsOf(Diagnose(s, Scope{}).Findings); len(got) != 2 || !slices.Contains(got, "gpu-not-requested") || !slices.Contains(got, "xid-error") {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestScope(t *testing.T) {
 	s := readTestSnapshot(t, "testdata/snapshots/driver-capabilities-missing.json")
 	cpu := s.Containers[0]
