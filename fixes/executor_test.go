@@ -201,7 +201,7 @@ func TestJournalIsPruned(t *testing.T) {
 	}
 }
 
-var changesEach = flag.Int("changes", 12, "changes of each of the eight writers")
+var changesEach = flag.Int("changes", 6, "changes of each of the eight writers")
 
 // Eight writers, half of them with journals of their own, as other users have them, count in one file:
 // none of the changes is lost.

@@ -321,3 +321,27 @@ func madeBy(p *inspect.Project, use inspect.ComposeUse, c inspect.Container) boo
 	}
 	return false
 }
+
+// SwitchWarnings are what of this machine's toolkit makes the switch do less, or more, than it says.
+func SwitchWarnings(s *inspect.Snapshot, value, capabilities string) []string {
+	var warnings []string
+	t := s.Toolkit
+	if t == nil || !t.Installed {
+		return nil
+	}
+	mode := ""
+	if t.Config != nil {
+		mode = t.Config.Mode
+		if accept := t.Config.AcceptEnvUnprivileged; accept != nil && !*accept && !off(value) {
+			warnings = append(warnings, fmt.Sprintf("the toolkit ignores %s of unprivileged containers: accept-nvidia-visible-devices-envvar-when-unprivileged = false in %s", VisibleDevices, t.Config.Path))
+		}
+	}
+	cdi := mode == "cdi" || mode == "jit-cdi" || (mode == "" || mode == "auto") && t.Version != "" && compareDotted(t.Version, "1.18") >= 0
+	if capabilities != "" && cdi {
+		warnings = append(warnings, fmt.Sprintf("the toolkit works in CDI mode here, where it ignores %s and gives all capabilities", DriverCapabilities))
+	}
+	if value == "none" && (t.Version == "1.18.0" || t.Version == "1.18.1") {
+		warnings = append(warnings, fmt.Sprintf("toolkit %s takes none for all: update it, or use void", t.Version))
+	}
+	return warnings
+}

@@ -78,6 +78,28 @@ func TestCheckCapabilities(t *testing.T) {
 	}
 }
 
+func TestSwitchWarnings(t *testing.T) {
+	no := false
+	for _, c := range []struct {
+		name, value, capabilities string
+		toolkit                   *inspect.Toolkit
+		want                      string
+	}{
+		{"nothing to say", "all", "", &inspect.Toolkit{Installed: true, Version: "1.17.8"}, ""},
+		{"no toolkit", "all", "compute", nil, ""},
+		{"capabilities in CDI mode", "all", "compute", &inspect.Toolkit{Installed: true, Version: "1.20.1"}, "ignores NVIDIA_DRIVER_CAPABILITIES"},
+		{"capabilities in legacy mode", "all", "compute", &inspect.Toolkit{Installed: true, Version: "1.20.1", Config: &inspect.ToolkitConfig{Mode: "legacy"}}, ""},
+		{"variable refused", "0", "", &inspect.Toolkit{Installed: true, Version: "1.17.8", Config: &inspect.ToolkitConfig{Path: "/etc/c.toml", AcceptEnvUnprivileged: &no}}, "false in /etc/c.toml"},
+		{"variable refused, switched off", "void", "", &inspect.Toolkit{Installed: true, Config: &inspect.ToolkitConfig{AcceptEnvUnprivileged: &no}}, ""},
+		{"none that gives all", "none", "", &inspect.Toolkit{Installed: true, Version: "1.18.0"}, "takes none for all"},
+	} {
+		got := strings.Join(SwitchWarnings(&inspect.Snapshot{Toolkit: c.toolkit}, c.value, c.capabilities), "; ")
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestCannotStart(t *testing.T) {
 	project := &inspect.Project{EnvFile: &inspect.EnvFile{Path: ".devcontainer/.env"}, Uses: []inspect.ComposeUse{{By: inspect.UseCompose, ReadsSwitch: true}}}
 	service := func(by, text string) inspect.GPUService {

@@ -180,6 +180,7 @@ func runSwitch(ctx context.Context, app *app, cmd *cobra.Command, opts *switchOp
 	if err := opts.decide(cmd, s, answer); err != nil {
 		return err
 	}
+	answer.Warnings = append(answer.Warnings, fixes.SwitchWarnings(s, answer.VisibleDevices, opts.capabilities)...)
 	path := answer.File
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(s.Project.Folder, path)

@@ -20,9 +20,9 @@ import (
 )
 
 var (
-	kills  = flag.Int("kills", 40, "how often docker gpu is killed while it writes")
+	kills  = flag.Int("kills", 12, "how often docker gpu is killed while it writes")
 	binary = flag.String("binary", "", "the docker-gpu to kill; empty: this test's own")
-	writes = flag.Int("writes", 5, "how often each of eight writers writes")
+	writes = flag.Int("writes", 3, "how often each of eight writers writes")
 )
 
 // TestMain lets this test's program be docker gpu itself.
