@@ -46,20 +46,34 @@ var InsideSource = Source{Name: "inside", Local: false, Read: func(ctx context.C
 		in.DriverMounts, in.LibraryVersion = driverMounts(mounts)
 	}
 	if m.Open != nil {
-		var paths []string
-		for _, n := range in.DeviceNodes {
-			if n.Device && !strings.HasPrefix(n.Path, "/dev/nvidia-caps/") {
-				paths = append(paths, n.Path)
-			}
-		}
-		if len(paths) > 0 {
-			var openErr error
-			in.Opened, openErr = m.Open(ctx, paths)
-			err = errors.Join(err, openErr)
-		}
+		opened, openErr := openNodes(ctx, m, in.DeviceNodes)
+		in.Opened, err = opened, errors.Join(err, openErr)
 	}
 	return func(s *Snapshot) { s.Inside = in }, err
 }}
+
+// openNodes opens the nodes of GPUs and their driver below the machine's root.
+func openNodes(ctx context.Context, m Machine, nodes []DeviceNode) ([]DeviceOpen, error) {
+	var names, paths []string
+	for _, n := range nodes {
+		if !n.Device || strings.HasPrefix(n.Path, "/dev/nvidia-caps/") {
+			continue
+		}
+		if at, err := m.Root.Path(n.Path); err == nil {
+			names, paths = append(names, n.Path), append(paths, at)
+		}
+	}
+	if len(paths) == 0 {
+		return nil, nil
+	}
+	opened, err := m.Open(ctx, paths)
+	for i := range opened {
+		if at := slices.Index(paths, opened[i].Path); at >= 0 {
+			opened[i].Path = names[at]
+		}
+	}
+	return opened, err
+}
 
 // asksOfEnvironment reads what the environment asks for. In a HEALTHCHECK and by docker exec it is the
 // container's configured one; the first process of a CDI container reads void.

@@ -133,6 +133,21 @@ func TestInsideSource(t *testing.T) {
 	}
 }
 
+// Nodes are opened where the machine's root is, and named as they are known.
+func TestOpenNodesBelowTheRoot(t *testing.T) {
+	root := t.TempDir()
+	m := Machine{Root: Root(root), Open: func(_ context.Context, paths []string) ([]DeviceOpen, error) {
+		if diff := cmp.Diff([]string{root + "/dev/nvidia0"}, paths); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+		return []DeviceOpen{{Path: paths[0], Error: "EPERM"}}, nil
+	}}
+	got, err := openNodes(t.Context(), m, []DeviceNode{{Path: "/dev/nvidia0", Device: true}, {Path: "/dev/nvidia1"}, {Path: "/dev/nvidia-caps/nvidia-cap1", Device: true}})
+	if diff := cmp.Diff([]DeviceOpen{{Path: "/dev/nvidia0", Error: "EPERM"}}, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 // The child that opens nodes is dropped at the deadline, and what it had said by then counts.
 func TestOpenFromChild(t *testing.T) {
 	folder := t.TempDir()
