@@ -26,8 +26,8 @@ demo: build ## the same on an example machine of eight GPUs, and live on the fak
 build: ## bin/docker-gpu
 	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
 
-static: ## bin/docker-gpu-static, without cgo and so without NVML: for containers of any libc
-	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+static: ## bin/docker-gpu-static, without cgo and so without NVML, small: for containers of any libc
+	CGO_ENABLED=0 go build -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
 
 install: build ## put the plugin into your docker CLI's plugin folder
 	install -D -m 755 bin/docker-gpu $(PLUGINS)/docker-gpu
