@@ -143,9 +143,9 @@ func driverInstalled(h *inspect.Host) string {
 	return ""
 }
 
-// toolsFault: the module is loaded and NVML is not there to ask.
+// toolsFault: the module is loaded and NVML is not there to ask, nor nvidia-smi: GPUs are then known by name only.
 func toolsFault(s *inspect.Snapshot) fault {
-	if s.Driver == nil || s.Driver.ModuleVersion == "" || !source(s, "nvml").Absent || s.Host.Libraries == nil || s.GPUs != nil {
+	if s.Driver == nil || s.Driver.ModuleVersion == "" || !source(s, "nvml").Absent || s.Host.Libraries == nil {
 		return fault{}
 	}
 	if slices.ContainsFunc(s.Host.Libraries, func(l inspect.Library) bool { return l.Name == "libnvidia-ml.so.1" }) {

@@ -194,7 +194,7 @@ func judgeDriver(s *inspect.Snapshot) (Verdict, bool) {
 	if source(s, "nvml").TimedOut {
 		return unusable("sudo dmesg | grep -i -e nvrm -e xid", "The NVIDIA driver does not answer: NVML hung until the deadline.")
 	}
-	if len(s.GPUs) > 0 {
+	if len(s.GPUs) > 0 && !source(s, "nvml").Absent {
 		return Verdict{}, false
 	}
 	switch f := driverFault(s); f.id { // by the same rule as diagnose
