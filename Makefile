@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 export CGO_CFLAGS := -Wno-deprecated-declarations
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+LDFLAGS := -s -w -X github.com/docker-gpu/docker-gpu/plugin/announce.Version=$(VERSION)
 GOFOLDERS := cmd plugin inspect fixes e2e
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 STATICCHECK := v0.8.2

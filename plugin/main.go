@@ -4,7 +4,6 @@ package plugin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +23,7 @@ import (
 	"go.opentelemetry.io/otel"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
+	"github.com/docker-gpu/docker-gpu/plugin/announce"
 )
 
 // name is the plugin's command below docker.
@@ -32,21 +32,17 @@ const name = "gpu"
 // nvmlCommand is the hidden command by which the binary reads NVML in a process of its own.
 const nvmlCommand = "__nvml"
 
-const short = "Can my containers use the GPU, which ones do, why not, and how do I fix it"
-
 // exitUsage is docker's exit code for a command line it cannot take.
 const exitUsage = 125
 
-// Main runs the plugin and returns its exit code. Everything but the metadata and the NVML child goes
-// through docker's own plugin package.
+// Main runs the plugin and returns its exit code. Everything but the hidden children goes through
+// docker's own plugin package.
 func Main(version string, args []string) int {
 	if input, ok := hookCall(args); ok { // between a failed command and the prompt: no start-up at all
 		return answerHook(os.Stdout, input, lastFailure)
 	}
 	if len(args) > 1 {
 		switch args[1] {
-		case metadata.MetadataSubcommandName: // asked by docker at every `docker --help`: no work at all
-			return writeMetadata(os.Stdout, version)
 		case nvmlCommand:
 			return serveNVML(args[2:], os.Stdin, os.Stdout, os.Stderr)
 		case k8sCleanCommand:
@@ -92,24 +88,15 @@ func (l debugLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// describe is what docker is told again, when it runs the plugin; [announce] tells it first.
 func describe(version string) metadata.Metadata {
 	return metadata.Metadata{
-		SchemaVersion:    "0.1.0",
-		Vendor:           "docker gpu",
+		SchemaVersion:    announce.SchemaVersion,
+		Vendor:           announce.Vendor,
 		Version:          version,
-		ShortDescription: short,
-		URL:              "https://github.com/docker-gpu/docker-gpu",
+		ShortDescription: announce.ShortDescription,
+		URL:              announce.URL,
 	}
-}
-
-func writeMetadata(out io.Writer, version string) int {
-	enc := json.NewEncoder(out)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "     ")
-	if err := enc.Encode(describe(version)); err != nil {
-		return 1
-	}
-	return 0
 }
 
 // report prints an error as docker does and returns its exit code.
@@ -191,7 +178,7 @@ func serveOpen(paths []string, out io.Writer) int {
 func newRootCmd(app *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:              name,
-		Short:            short,
+		Short:            announce.ShortDescription,
 		TraverseChildren: true,
 		Args:             cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -5,11 +5,9 @@ import (
 	"os"
 
 	"github.com/docker-gpu/docker-gpu/plugin"
+	"github.com/docker-gpu/docker-gpu/plugin/announce"
 )
 
-// version is set by the linker: -ldflags "-X main.version=…".
-var version = "dev"
-
 func main() {
-	os.Exit(plugin.Main(version, os.Args))
+	os.Exit(plugin.Main(announce.Version, os.Args))
 }
