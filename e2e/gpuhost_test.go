@@ -16,13 +16,18 @@ import (
 
 func init() { commands["gpuhost"] = gpuhostCommand }
 
-// gpuhostCommand: "gpuhost SCENARIO" makes this machine one with the GPUs of a scenario of the fake driver, as far as
+// gpuhostCommand: "gpuhost [-open] SCENARIO" makes this machine one with the GPUs of a scenario of the fake driver, as far as
 // that goes without one: $WORK/root has them on its PCI bus, the driver in /proc, device nodes and libraries. docker
 // gpu reads it in place of /, the fake NVML library answers to whoever loads it, and NVIDIA's toolkit takes it for the
-// driver's root folder, from which it generates CDI specifications by itself (DRIVER_ROOT: see engine.sh).
+// driver's root folder, from which it generates CDI specifications by itself (DRIVER_ROOT: see engine.sh). Without a
+// driver nobody can open NVIDIA's device nodes; with -open they are such as /dev/null is, which anybody can.
 func gpuhostCommand(ts *testscript.TestScript, neg bool, args []string) {
+	open := len(args) == 2 && args[0] == "-open"
+	if open {
+		args = args[1:]
+	}
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: gpuhost SCENARIO")
+		ts.Fatalf("usage: gpuhost [-open] SCENARIO")
 	}
 	nvmlCommand(ts, false, args)
 	machineCommand(ts, false, []string{"root"})
@@ -41,9 +46,14 @@ func gpuhostCommand(ts *testscript.TestScript, neg bool, args []string) {
 	node := func(name string, major, minor uint32) {
 		file := filepath.Join(root, "dev", name)
 		ts.Check(os.MkdirAll(filepath.Dir(file), 0o755))
+		if open {
+			major, minor = 1, 3
+		}
 		ts.Check(syscall.Mknod(file, syscall.S_IFCHR|0o666, int(unix.Mkdev(major, minor))))
 		ts.Check(os.Chmod(file, 0o666))
-		link("../"+name, fmt.Sprintf("dev/char/%d:%d", major, minor))
+		if !open {
+			link("../"+name, fmt.Sprintf("dev/char/%d:%d", major, minor))
+		}
 	}
 	library, err := os.ReadFile(ts.Getenv("NVML_LIBRARY"))
 	ts.Check(err)

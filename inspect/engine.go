@@ -42,6 +42,11 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 	var version client.ServerVersionResult
 	var info client.SystemInfoResult
 	var infoErr error
+	if c, ok := api.(interface {
+		Ping(context.Context, client.PingOptions) (client.PingResult, error)
+	}); ok && err == nil { // once: two questions at the same time would each ask for the version first, one after the other
+		_, err = c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
+	}
 	if err == nil {
 		var wg sync.WaitGroup
 		wg.Go(func() { info, infoErr = api.Info(ctx, client.InfoOptions{}) })
