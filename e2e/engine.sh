@@ -164,6 +164,13 @@ stop() {
 			xargs -r timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" kill >/dev/null 2>&1 || true
 	fi
 	end "$state/dockerd.pid"
+	# A script may have started the engine again by its own command line.
+	for pid in $(grep -lzxF "unix://$state/docker.sock" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3); do
+		if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = dockerd ]; then
+			echo "$pid" >"$state/dockerd.pid"
+			end "$state/dockerd.pid"
+		fi
+	done
 	for pid in $(grep -lzF "$state/containerd.sock" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3); do
 		if grep -qa '^[^ ]*containerd-shim' "/proc/$pid/cmdline" 2>/dev/null; then
 			pkill -9 -P "$pid" 2>/dev/null || true # what is left of its container
