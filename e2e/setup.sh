@@ -175,12 +175,14 @@ build_kubernetes() {
 		k8s.io/kubernetes/cmd/{kube-apiserver,kube-scheduler,kubectl}
 }
 
-build docker "$cli_version" build_docker
-build runc "$runc_version" build_runc
-build toolkit "$toolkit_version" build_toolkit
-build dockerd "$dockerd_version" build_dockerd
-build compose "$compose_version" build_compose
-build kubernetes "$kubernetes_version" build_kubernetes
+build compose "$compose_version" build_compose # `make bench` needs it as well
+if [ "$(id -u)" = 0 ]; then # without root no engine starts, and so no scenario
+	build docker "$cli_version" build_docker
+	build runc "$runc_version" build_runc
+	build toolkit "$toolkit_version" build_toolkit
+	build dockerd "$dockerd_version" build_dockerd
+	build kubernetes "$kubernetes_version" build_kubernetes
+fi
 if [ "${1:-}" = --with-buildx ]; then build buildx "$buildx_version" build_buildx; fi
 
 # --- One folder of names without versions ------------------------------------------------------------------
