@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -517,9 +518,37 @@ func sourceLines(s *inspect.Snapshot) []string {
 		}
 		lines = append(lines, harmlessName(fmt.Sprintf("! %s: %s", r.Name, r.Error)))
 	}
-	if s.Engine != nil && s.Engine.ConfigFile != nil && s.Engine.ConfigFile.Problem != nil {
-		p := s.Engine.ConfigFile.Problem
-		lines = append(lines, harmlessName(fmt.Sprintf("! %s:%d:%d: %s", p.Path, p.Line, p.Column, p.Message)))
+	for _, p := range fileProblems(s) {
+		lines = append(lines, harmlessName(fmt.Sprintf("! %s: %s", at(p), p.Message)))
 	}
 	return lines
+}
+
+// fileProblems are the files that could not be understood, and of which nothing was believed.
+func fileProblems(s *inspect.Snapshot) []*inspect.FileProblem {
+	var problems []*inspect.FileProblem
+	if s.Engine != nil && s.Engine.ConfigFile != nil {
+		problems = append(problems, s.Engine.ConfigFile.Problem)
+	}
+	if s.Toolkit != nil && s.Toolkit.Config != nil {
+		problems = append(problems, s.Toolkit.Config.Problem)
+	}
+	if s.CDI != nil {
+		for i := range s.CDI.Specs {
+			problems = append(problems, s.CDI.Specs[i].Problem)
+		}
+	}
+	return slices.DeleteFunc(problems, func(p *inspect.FileProblem) bool { return p == nil })
+}
+
+// at is PATH:LINE:COLUMN as far as it is known.
+func at(p *inspect.FileProblem) string {
+	place := p.Path
+	for _, number := range []int{p.Line, p.Column} {
+		if number == 0 {
+			break
+		}
+		place += fmt.Sprintf(":%d", number)
+	}
+	return place
 }
