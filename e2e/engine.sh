@@ -159,9 +159,12 @@ stop() {
 	[ -d "$state" ] || return 0
 	state=$(cd "$state" && pwd)
 	if is_ours "$(cat "$state/dockerd.pid" 2>/dev/null || echo 0)"; then kill -CONT "$(cat "$state/dockerd.pid")"; fi # a script may have stopped it
-	if [ -S "$state/docker.sock" ]; then # so that the engine does not wait for containers that know no SIGTERM
-		timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" ps -q 2>/dev/null |
-			xargs -r timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" kill >/dev/null 2>&1 || true
+	if [ -S "$state/docker.sock" ]; then
+		# So that the engine does not wait for containers that know no SIGTERM, and leaves no bridge on the machine:
+		# there are addresses for thirty, and then no engine here can make a network.
+		ask() { timeout 20 "$bench/cli/docker" -H "unix://$state/docker.sock" "$@" 2>/dev/null; }
+		ask ps -aq | xargs -r timeout 30 "$bench/cli/docker" -H "unix://$state/docker.sock" rm -f >/dev/null 2>&1 || true
+		ask network prune -f >/dev/null || true
 	fi
 	end "$state/dockerd.pid"
 	# A script may have started the engine again by its own command line.
