@@ -43,7 +43,7 @@ lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "lint: golangci-lint is not installed here and is left out"; fi
 
 unit: ## the tests that need no engine
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 platforms: ## the plugin builds without cgo, on macOS and on Windows
 	CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu

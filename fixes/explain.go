@@ -44,11 +44,12 @@ func ExplainTexts(texts ...Text) (Explanation, error) {
 	return conclude(s.index.entries, s.signs), errors.Join(failed...)
 }
 
+const healthyID ID = "healthy"
+
 const (
-	healthyID     ID = "healthy"
-	evidenceMax      = 3 // pieces of evidence of a finding
-	relatedMax       = 5
-	explainsSlack    = 25 // how much weaker a cause's sign may be than the consequence's that it explains
+	evidenceMax   = 3 // pieces of evidence of a finding
+	relatedMax    = 5
+	explainsSlack = 25 // how much weaker a cause's sign may be than the consequence's that it explains
 )
 
 // candidate is a cause with the signs of it.

@@ -19,11 +19,10 @@ const restartAfter = time.Minute
 
 // nvmlSession is NVML in the child process: a call into a broken driver can hang or end it.
 type nvmlSession struct {
-	lib     nvml.Interface
-	now     func() time.Time
-	since   time.Time // when the library was started; zero: it is not
-	failure *NVMLAnswer
-	has     map[string]bool
+	lib   nvml.Interface
+	now   func() time.Time
+	since time.Time // when the library was started; zero: it is not
+	has   map[string]bool
 }
 
 func newNVMLSession() *nvmlSession {

@@ -25,7 +25,6 @@ type k8sOptions struct {
 	timeout time.Duration
 	noTrunc bool
 	query   inspect.ClusterQuery
-	all     bool
 }
 
 // clusterAnswer is what `k8s --format json` prints: the cluster with its verdict.

@@ -196,12 +196,11 @@ func writeMIGNames(b *strings.Builder, line migLine) {
 
 // writeMIGStates says of each kind of GPU that has no devices why that is so.
 func writeMIGStates(b *strings.Builder, s *inspect.Snapshot, any bool) {
-	var empty, off, pending, unable []string
+	var empty, off, pending []string
 	for _, g := range s.GPUs {
 		index := strconv.Itoa(g.Index)
 		switch {
 		case g.MIG == nil:
-			unable = append(unable, index)
 		case g.MIG.Enabled && len(g.MIG.Devices) == 0:
 			empty = append(empty, index)
 		case !g.MIG.Enabled:

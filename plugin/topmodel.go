@@ -24,8 +24,6 @@ type topModel struct {
 	ctx    context.Context
 	width  int
 	height int
-	drawn  []topLine
-	err    error // what ended the program, beside the user
 }
 
 // frameMsg is the next frame of the feed, or why there is none.
