@@ -20,7 +20,7 @@ type Check struct {
 
 // Checks are all checks of diagnose. Their order means nothing: findings are sorted.
 func Checks() []Check {
-	return slices.Concat(hostChecks, engineChecks, containerChecks, projectChecks, hardwareChecks)
+	return slices.Concat(hostChecks, engineChecks, containerChecks, projectChecks, hardwareChecks, swarmChecks)
 }
 
 // Diagnosis is the answer of diagnose. Related are messages that were seen and that the facts of now do
@@ -201,6 +201,8 @@ func unread(s *inspect.Snapshot, name string) bool {
 		there = s.KernelLog != nil
 	case "project":
 		there = s.Project != nil
+	case "swarm": // an engine that manages none has nothing to tell
+		there = s.Swarm != nil || s.Engine == nil || s.Engine.Swarm == nil || !s.Engine.Swarm.Manager
 	}
 	if there {
 		return false

@@ -126,11 +126,16 @@ func (p *planner) file(text, path, content string) *FileStep {
 
 // toolkitSetting sets a key of the toolkit's config.toml.
 func (p *planner) toolkitSetting(text, table, key string, value any) *FileStep {
-	path := "/etc/nvidia-container-runtime/config.toml"
-	if t := p.s.Toolkit; t != nil && t.Config != nil && t.Config.Path != "" {
-		path = t.Config.Path
-	}
+	path := p.toolkitConfig()
 	return &FileStep{Description: p.describe(HarmEdit, text+" in "+path), Path: p.engineAt(path), Edit: func(old []byte) ([]byte, error) { return EditTOML(path, old, table, key, value) }}
+}
+
+// toolkitConfig is the config.toml that the toolkit of this engine reads.
+func (p *planner) toolkitConfig() string {
+	if t := p.s.Toolkit; t != nil && t.Config != nil && t.Config.Path != "" {
+		return t.Config.Path
+	}
+	return "/etc/nvidia-container-runtime/config.toml"
 }
 
 // family is the kind of package manager of the machine.

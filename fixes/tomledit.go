@@ -6,27 +6,34 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
 
-// EditTOML sets a key of a table in the text of a TOML file (the toolkit's config.toml) and leaves every
-// other byte as it is, comments among them. A line that holds the key as a comment, as the toolkit ships
-// its defaults, keeps standing above the new one. The edit is by lines, and checked: the file must parse
-// before and after, and differ in this key alone.
+// EditTOML sets a key of a table in the text of a TOML file (the toolkit's config.toml), or removes it where
+// value is nil, and leaves every other byte as it is, comments among them. A line that holds the key as a
+// comment, as the toolkit ships its defaults, keeps standing above the new one. The edit is by lines, and
+// checked: the file must parse before and after, and differ in this key alone.
 func EditTOML(name string, data []byte, table, key string, value any) ([]byte, error) {
 	before, err := parseTOML(name, data)
 	if err != nil {
 		return nil, err
 	}
-	encoded, err := toml.Marshal(map[string]any{key: value})
-	if err != nil {
-		return nil, err
-	}
-	line := strings.TrimRight(string(encoded), "\n")
-	if now, ok := lookupTOML(before, table)[key]; ok && reflect.DeepEqual(now, normalTOML(line, key)) {
-		return data, nil
+	now, set := lookupTOML(before, table)[key]
+	line := ""
+	if value == nil {
+		if !set {
+			return data, nil
+		}
+	} else {
+		if line, err = assignTOML(key, value); err != nil {
+			return nil, err
+		}
+		if set && reflect.DeepEqual(now, normalTOML(line, key)) {
+			return data, nil
+		}
 	}
 	newline := "\n"
 	if bytes.Contains(data, []byte("\r\n")) {
@@ -58,6 +65,13 @@ func EditTOML(name string, data []byte, table, key string, value any) ([]byte, e
 		}
 	}
 	switch {
+	case value == nil && at < 0:
+		return nil, fmt.Errorf("%s is written in a way that cannot be edited safely: take %s out of [%s] by hand", name, key, table)
+	case value == nil:
+		if at > 0 && !strings.HasSuffix(lines[at], "\n") { // the last line, of a file without a final line end
+			lines[at-1] = strings.TrimRight(lines[at-1], "\r\n")
+		}
+		lines = slices.Delete(lines, at, at+1)
 	case at >= 0:
 		indent := assigned.FindStringSubmatch(lines[at])[1]
 		end := ""
@@ -84,15 +98,28 @@ func EditTOML(name string, data []byte, table, key string, value any) ([]byte, e
 	text := []byte(strings.Join(lines, ""))
 	after, err := parseTOML(name, text)
 	if err == nil {
-		lookupTOML(before, table)[key] = normalTOML(line, key)
+		if value == nil {
+			delete(lookupTOML(before, table), key)
+		} else {
+			lookupTOML(before, table)[key] = normalTOML(line, key)
+		}
 		if !reflect.DeepEqual(before, after) {
 			err = errors.New("the change would touch more than the key")
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s is written in a way that cannot be edited safely (%w): set %s in [%s] by hand", name, err, line, table)
+		return nil, fmt.Errorf("%s is written in a way that cannot be edited safely (%w): set %s in [%s] by hand", name, err, orElse(line, "no "+key), table)
 	}
 	return text, nil
+}
+
+// assignTOML is the line that sets a key. Strings get double quotes, as the toolkit writes them.
+func assignTOML(key string, value any) (string, error) {
+	if text, ok := value.(string); ok && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		return key + ` = "` + text + `"`, nil
+	}
+	encoded, err := toml.Marshal(map[string]any{key: value})
+	return strings.TrimRight(string(encoded), "\n"), err
 }
 
 // lineComment is the comment behind a value, with the blanks before it: from the first # up to which the

@@ -27,14 +27,18 @@ func TestEditTOML(t *testing.T) {
 		old, new             string // what is replaced in the text; "" and new: appended
 	}{
 		{"a commented default", toolkitTOML, "nvidia-container-cli", "no-cgroups", true, "#no-cgroups = false\n", "#no-cgroups = false\nno-cgroups = true\n"},
-		{"a value with a comment", toolkitTOML, "nvidia-container-cli", "ldconfig", "@/sbin/ldconfig", `ldconfig = "@/sbin/ldconfig.real" # Debian's`, `ldconfig = '@/sbin/ldconfig' # Debian's`},
+		{"a value with a comment", toolkitTOML, "nvidia-container-cli", "ldconfig", "@/sbin/ldconfig", `ldconfig = "@/sbin/ldconfig.real" # Debian's`, `ldconfig = "@/sbin/ldconfig" # Debian's`},
 		{"a key of the top", toolkitTOML, "", "disable-require", true, "disable-require = false", "disable-require = true"},
-		{"a new key", toolkitTOML, "nvidia-container-runtime", "debug", "/x", "mode = \"auto\"\n", "mode = \"auto\"\ndebug = '/x'\n"},
-		{"a new table", toolkitTOML, "nvidia-ctk", "path", "x", "", "\n[nvidia-ctk]\npath = 'x'\n"},
+		{"a new key", toolkitTOML, "nvidia-container-runtime", "debug", "/x", "mode = \"auto\"\n", "mode = \"auto\"\ndebug = \"/x\"\n"},
+		{"a new table", toolkitTOML, "nvidia-ctk", "path", "x", "", "\n[nvidia-ctk]\npath = \"x\"\n"},
 		{"nothing to do", toolkitTOML, "nvidia-container-cli", "load-kmods", true, "", ""},
 		{"carriage returns", "[a]\r\nb = 1 # why\r\n", "a", "b", 2, "b = 1 #", "b = 2 #"},
 		{"no final newline", "[a]\nb = 1", "a", "c", true, "b = 1", "b = 1\nc = true"},
 		{"an empty file", "", "a", "b", true, "", "[a]\nb = true\n"},
+		{"a text that double quotes do not hold", "[a]\nb = 1\n", "a", "b", `c:\d`, "b = 1\n", "b = 'c:\\d'\n"},
+		{"taken out", toolkitTOML, "", "disable-require", nil, "disable-require = false\n", ""},
+		{"taken out at the end", "[a]\nb = 1\nc = 2", "a", "c", nil, "\nc = 2", ""},
+		{"nothing to take out", toolkitTOML, "", "swarm-resource", nil, "", ""},
 	} {
 		want := c.in + c.new
 		if c.old != "" {
@@ -61,6 +65,9 @@ func TestEditTOMLRefuses(t *testing.T) {
 		if _, err := EditTOML("config.toml", []byte(c.in), "nvidia-container-cli", "no-cgroups", true); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.name, err)
 		}
+	}
+	if _, err := EditTOML("config.toml", []byte("a.b = 1\n"), "a", "b", nil); err == nil || !strings.Contains(err.Error(), "by hand") {
+		t.Errorf("taking out of a dotted key: %v", err)
 	}
 }
 

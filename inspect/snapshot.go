@@ -25,6 +25,7 @@ type Snapshot struct {
 	GPUs          []GPU       `json:"gpus"`
 	Topology      *Topology   `json:"topology,omitempty"`
 	Containers    []Container `json:"containers"`
+	Swarm         *SwarmView  `json:"swarm,omitempty"`  // nil: this engine manages no swarm, or could not be asked
 	Inside        *Inside     `json:"inside,omitempty"` // the container that docker gpu itself ran in, where it looked at that
 	KernelLog     []LogLine   `json:"kernelLog,omitempty"`
 	EngineLog     []LogLine   `json:"engineLog,omitempty"` // of dockerd's own log, kind engine
