@@ -111,6 +111,7 @@ func diagnoseSources(containers []string) []inspect.Source {
 		inspect.EngineSource, inspect.ContainersSource(true), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
 		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.ProcessesSource, whyEngineStopped,
+		inspect.SwarmSource,
 		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
 		inspect.LogsSource(fixes.ConcernsGPU, containers...),
 	}
@@ -276,7 +277,7 @@ func writeFinding(b *strings.Builder, f fixes.Finding) {
 	if f.Question != "" {
 		fmt.Fprintf(b, "  ask    %s\n", harmlessName(f.Question))
 	}
-	if f.Playbook != "" && f.Playbook != "none" {
+	if slices.Contains(fixes.PlaybookNames, f.Playbook) {
 		fmt.Fprintf(b, "  fix    docker gpu fix %s\n", f.Playbook)
 	}
 	if len(f.Folded) > 0 {

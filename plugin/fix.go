@@ -313,7 +313,7 @@ func (o *fixOptions) ask(app *app, needed []fixStep) ([]fixes.Step, error) {
 	}
 	if !o.yes {
 		if !terminal {
-			return nil, errors.New("fix asks before it changes anything, and this is no terminal: add --yes (nothing was changed)")
+			return nil, errors.New("docker gpu asks before it changes anything, and this is no terminal: add --yes (nothing was changed)")
 		}
 		if !question("Carry this out?") {
 			return nil, errors.New("nothing was changed")

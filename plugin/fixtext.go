@@ -38,30 +38,7 @@ func writePlan(app *app, a fixAnswer, needed []fixStep, opts *fixOptions) error 
 	if len(needed) > 0 {
 		b.WriteString("\nPlan:\n")
 	}
-	for i, f := range needed {
-		kind := string(f.Harm)
-		if f.Root {
-			kind += ", as root"
-		}
-		if !f.Undoes {
-			kind += ", cannot be undone"
-		}
-		fmt.Fprintf(&b, "  %d. %s  [%s]\n     because of %s\n", i+1, harmlessName(f.Text), kind, f.Reason)
-		if len(f.Command) > 0 {
-			sudo := ""
-			if f.Root && os.Geteuid() != 0 {
-				sudo = "sudo "
-			}
-			fmt.Fprintf(&b, "     $ %s%s\n", sudo, harmlessName(quoteArgs(f.Command)))
-		}
-		writeIndented(&b, f.Diff)
-		if f.Note != "" {
-			fmt.Fprintf(&b, "     (%s)\n", harmlessName(f.Note))
-		}
-		if f.Error != "" {
-			fmt.Fprintf(&b, "     cannot be done now: %s\n", harmlessName(f.Error))
-		}
-	}
+	writePlanSteps(&b, needed)
 	if len(needed) == 0 && len(a.Steps) > 0 {
 		b.WriteString("\nThe steps that mend this are done already.\n")
 	}
@@ -87,6 +64,37 @@ func writePlan(app *app, a fixAnswer, needed []fixStep, opts *fixOptions) error 
 	}
 	_, err := fmt.Fprint(app.out(), b.String())
 	return err
+}
+
+// writePlanSteps shows each step with its kind, its command or diff, and what keeps it from being done.
+func writePlanSteps(b *strings.Builder, needed []fixStep) {
+	for i, f := range needed {
+		kind := string(f.Harm)
+		if f.Root {
+			kind += ", as root"
+		}
+		if !f.Undoes {
+			kind += ", cannot be undone"
+		}
+		fmt.Fprintf(b, "  %d. %s  [%s]\n", i+1, harmlessName(f.Text), kind)
+		if f.Reason != "" {
+			fmt.Fprintf(b, "     because of %s\n", f.Reason)
+		}
+		if len(f.Command) > 0 {
+			sudo := ""
+			if f.Root && os.Geteuid() != 0 {
+				sudo = "sudo "
+			}
+			fmt.Fprintf(b, "     $ %s%s\n", sudo, harmlessName(quoteArgs(f.Command)))
+		}
+		writeIndented(b, f.Diff)
+		if f.Note != "" {
+			fmt.Fprintf(b, "     (%s)\n", harmlessName(f.Note))
+		}
+		if f.Error != "" {
+			fmt.Fprintf(b, "     cannot be done now: %s\n", harmlessName(f.Error))
+		}
+	}
 }
 
 func writeIndented(b *strings.Builder, text string) {

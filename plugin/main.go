@@ -209,6 +209,7 @@ func newRootCmd(app *app) *cobra.Command {
 	cmd.AddCommand(newFixCmd(app, nil))
 	cmd.AddCommand(newExplainCmd(app, nil))
 	cmd.AddCommand(newAuditCmd(app, nil))
+	cmd.AddCommand(newSwarmCmd(app, nil))
 	return cmd
 }
 

@@ -115,6 +115,7 @@ func psSources(o *psOptions) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersWanted(o.all, func(c *inspect.Container) bool { return psWanted(o.filter.Value(), c) }),
 		inspect.DeviceNodesSource, inspect.NVMLSource, inspect.ToolkitConfigSource, inspect.ProcessesSource,
+		inspect.SwarmSource,
 	}
 }
 
@@ -131,7 +132,13 @@ func runPs(ctx context.Context, app *app, o *psOptions) error {
 		return cannotList(s)
 	}
 	warnSources(app.cli.Err(), "", s)
-	return writePs(app, o, psLines(s, o))
+	if err := writePs(app, o, psLines(s, o)); err != nil {
+		return err
+	}
+	if o.quiet || o.format != "" && o.format != "table" || len(o.filter.Value()) > 0 {
+		return nil // lists of containers, for programs and for who asked for some of them
+	}
+	return writeSwarmView(app.out(), o.width(app), s.Swarm)
 }
 
 // cannotList says why there are no containers to show.

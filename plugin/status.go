@@ -63,7 +63,7 @@ func statusSources() []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
-		inspect.CDISource, inspect.DaemonConfigSource,
+		inspect.CDISource, inspect.DaemonConfigSource, inspect.SwarmSource,
 	}
 }
 
@@ -174,6 +174,9 @@ func writeStatus(out io.Writer, width int, a statusAnswer) error {
 		if err := writeTable(&b, width, containerColumns(), containerRows(with)); err != nil {
 			return err
 		}
+	}
+	if err := writeSwarmView(&b, width, a.Swarm); err != nil {
+		return err
 	}
 	if lines := sourceLines(a.Snapshot); len(lines) > 0 {
 		b.WriteString("\n")
