@@ -166,6 +166,7 @@ stop() {
 		ask ps -aq | xargs -r timeout 30 "$bench/cli/docker" -H "unix://$state/docker.sock" rm -f >/dev/null 2>&1 || true
 		ask network prune -f >/dev/null || true
 	fi
+	end "$state/docker.pid" # dockerd's own: a script may have had it restarted
 	end "$state/dockerd.pid"
 	# A script may have started the engine again by its own command line.
 	for pid in $(grep -lzxF "unix://$state/docker.sock" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3); do

@@ -55,7 +55,7 @@ func TestPlanSwarm(t *testing.T) {
 			`{"node-generic-resources": ["NVIDIA-GPU=GPU-aa", "NVIDIA-GPU=special", "NVIDIA-GPU=MIG-b0", "NVIDIA-GPU=MIG-b1"]}`, "", false},
 		{"the default runtime", SwarmOptions{Enable: true, DefaultRuntime: true}, "", "", `{"default-runtime": "runc", "node-generic-resources": ["SSD=1", "SSD2=1"]}`,
 			`{"default-runtime": "nvidia", "node-generic-resources": ["SSD=1", "SSD2=1", ` + three + `]}`, "", false},
-		{"a count of the same", SwarmOptions{Enable: true}, "", "", `{"node-generic-resources": ["NVIDIA-GPU=2"]}`, "", `counts its GPUs ("NVIDIA-GPU=2"`, false, false},
+		{"a count of the same", SwarmOptions{Enable: true}, "", "", `{"node-generic-resources": ["NVIDIA-GPU=2"]}`, "", `counts its GPUs ("NVIDIA-GPU=2"`, false},
 		{"another kind is mixed already", SwarmOptions{Enable: true}, "", "", `{"node-generic-resources": ["SSD=2", "SSD=sda"]}`, "", "mixes counts and names of SSD", false},
 		{"no list", SwarmOptions{Enable: true}, "", "", `{"node-generic-resources": "NVIDIA-GPU=GPU-aa"}`, "", "where a list belongs", false},
 		{"no JSON", SwarmOptions{Enable: true}, "", "", `{"node-generic-resources": [`, "", "line 1", false},
