@@ -432,13 +432,7 @@ func writeSoftware(b *strings.Builder, width int, a *checkAnswer) error {
 func (a *checkAnswer) verdict(width int) string {
 	var b strings.Builder
 	for _, f := range a.Findings {
-		b.WriteString(wrap(fmt.Sprintf("✗ %s: %s", f.ID, harmlessName(f.Cause)), width))
-		for _, e := range f.Evidence {
-			b.WriteString(wrap(fmt.Sprintf("  %s: %s", harmlessName(e.Source), harmlessName(e.Text)), width))
-		}
-		if len(f.Steps) > 0 {
-			b.WriteString(wrap("  Next: "+harmlessName(f.Steps[0]), width))
-		}
+		writeFinding(&b, f)
 	}
 	if len(a.Findings) > 0 {
 		return b.String()

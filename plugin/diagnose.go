@@ -252,6 +252,11 @@ func writeFinding(b *strings.Builder, f fixes.Finding) {
 	if f.Container != "" {
 		where = "container " + harmlessName(f.Container) + ": "
 	}
+	writeFindingOf(b, f, where)
+}
+
+// writeFindingOf writes a finding of something else than a container of this engine: where names it.
+func writeFindingOf(b *strings.Builder, f fixes.Finding, where string) {
 	fmt.Fprintf(b, "%s %s%s (%s, %s)\n", severityMarks[f.Severity], where, harmlessName(f.Title), f.ID, f.Severity)
 	if f.Cause != "" && !strings.EqualFold(strings.TrimSuffix(f.Cause, "."), f.Title) {
 		b.WriteString(fill(harmlessText(f.Cause), 96, "  "))

@@ -119,11 +119,11 @@ func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(
 			if _, known := fixes.Knowledge().Entry(fixes.ID(strings.ToLower(name))); errors.Is(err, fs.ErrNotExist) && !known {
 				err = fmt.Errorf("%w (nor is it the id of a cause)", err)
 			}
-			failed(fmt.Errorf("explain: %w", err))
+			failed(fmt.Errorf("docker gpu: explain: %w", err))
 			continue
 		}
 		if info, err := file.Stat(); err == nil && info.IsDir() {
-			failed(fmt.Errorf("explain: %s is a directory: name the files in it", name))
+			failed(fmt.Errorf("docker gpu: explain: %s is a directory: name the files in it", name))
 			_ = file.Close()
 			continue
 		}

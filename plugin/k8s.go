@@ -332,14 +332,12 @@ func namespaceText(namespace string) string {
 func writePodFindings(out io.Writer, width int, c *inspect.Cluster, pods []*inspect.ClusterPod, findings []fixes.Finding) error {
 	var b strings.Builder
 	for _, f := range findings {
-		b.WriteString(wrap(fmt.Sprintf("✗ %s: %s", harmlessName(f.Container), harmlessName(f.Cause)), width))
-		for _, e := range f.Evidence {
-			b.WriteString(wrap(fmt.Sprintf("  %s: %s", harmlessName(e.Source), harmlessName(e.Text)), width))
+		where := ""
+		if f.Container != "" {
+			where = "pod " + harmlessName(f.Container) + ": "
 		}
-		for _, step := range f.Steps {
-			b.WriteString(wrap("  Next: "+harmlessName(step), width))
-		}
-		b.WriteString(fmt.Sprintf("  (%s, %s)\n\n", f.ID, f.Docs))
+		writeFindingOf(&b, f, where)
+		b.WriteString("\n")
 	}
 	if len(findings) == 0 {
 		text := "✓ No GPU pod waits or fails."
