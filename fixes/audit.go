@@ -162,7 +162,7 @@ func idleHolder(s *inspect.Snapshot, c *inspect.Container) string {
 
 func defaultRuntimeNVIDIA(s *inspect.Snapshot) []Finding {
 	e := s.Engine
-	if e.DefaultRuntime == "" || e.DefaultRuntime != "nvidia" && !strings.Contains(e.Runtimes[e.DefaultRuntime].Path, "nvidia-container-runtime") {
+	if e == nil || e.DefaultRuntime == "" || e.DefaultRuntime != "nvidia" && !strings.Contains(e.Runtimes[e.DefaultRuntime].Path, "nvidia-container-runtime") {
 		return nil
 	}
 	if c := toolkitConfigOf(s); c != nil && c.AcceptEnvUnprivileged != nil && !*c.AcceptEnvUnprivileged {

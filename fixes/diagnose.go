@@ -207,6 +207,9 @@ func unread(s *inspect.Snapshot, name string) bool {
 	if there {
 		return false
 	}
+	if name == "engine" && s.Engine == nil { // even one that nobody could ask has an endpoint
+		return true
+	}
 	r := source(s, name)
 	if r.Name == "" { // not asked: a project or a driver that is not mentioned is simply not there
 		return name != "project" && name != "driver"

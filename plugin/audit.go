@@ -127,7 +127,7 @@ func runAudit(ctx context.Context, app *app, opts *auditOptions) error {
 		return err
 	}
 	if s.Containers == nil && s.Engine != nil && s.Engine.Version == "" {
-		return fmt.Errorf("docker gpu: %s", harmlessText(fixes.Judge(s).Text))
+		return fmt.Errorf("docker gpu: %s", harmlessName(fixes.Judge(s).Text))
 	}
 	for _, name := range opts.containers {
 		if s.Containers != nil && !slices.ContainsFunc(s.Containers, func(c inspect.Container) bool { return (fixes.Scope{Containers: []string{name}}).Has(&c) }) {

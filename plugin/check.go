@@ -400,7 +400,7 @@ func orNotKnown(s string) string {
 	if s == "" {
 		return "here: not known"
 	}
-	return "here: " + s
+	return "here: " + harmlessName(s)
 }
 
 func metSign(m fixes.Met) string {

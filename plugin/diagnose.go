@@ -186,7 +186,7 @@ func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narro
 		b.WriteString("Nothing found.\n")
 		if !narrowed {
 			v := fixes.Judge(s)
-			b.WriteString(harmlessText(v.Text) + "\n")
+			b.WriteString(harmlessName(v.Text) + "\n")
 		}
 	}
 	if len(d.Related) > 0 {

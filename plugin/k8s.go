@@ -79,7 +79,11 @@ var errNoKubectl = errors.New("docker gpu: kubectl is not on the PATH: docker gp
 
 func (o *k8sOptions) cluster(ctx context.Context, app *app) (*inspect.Cluster, error) {
 	if o.from != "" {
-		return readFrom[inspect.Cluster](o.from, app.cli.In(), "cluster record", "docker gpu k8s --format json")
+		c, err := readFrom[inspect.Cluster](o.from, app.cli.In(), "cluster record", "docker gpu k8s --format json")
+		if err == nil && c.Nodes == nil && c.Pods == nil {
+			err = fmt.Errorf("docker gpu: %s is no cluster record: it tells of no nodes and no pods\nmake one with: docker gpu k8s --format json", o.from)
+		}
+		return c, err
 	}
 	if _, err := exec.LookPath("kubectl"); err != nil {
 		return nil, errNoKubectl
@@ -264,6 +268,9 @@ func runK8sDiagnose(ctx context.Context, app *app, opts *k8sOptions, pod string)
 	c, err := opts.cluster(ctx, app)
 	if err != nil {
 		return err
+	}
+	if c.Pods == nil { // that no pod waits is not to be said of pods that could not be read
+		return clusterError(c)
 	}
 	var pods []*inspect.ClusterPod
 	for i := range c.Pods {

@@ -131,11 +131,13 @@ type column struct {
 	visible bool
 }
 
-// writeTable prints rows below titles, in width cells (0: as wide as it gets). Empty columns are left out.
+// writeTable prints rows below titles, in width cells (0: as wide as it gets). Empty columns are left out. Whatever is in
+// a cell stays in it: harmless to the terminal, and on its line.
 func writeTable(out io.Writer, width int, columns []column, rows [][]string) error {
 	wide := make([]int, len(columns))
 	for c := range columns {
 		for _, row := range rows {
+			row[c] = harmlessName(row[c])
 			if row[c] != "" {
 				columns[c].visible = true
 			}

@@ -195,7 +195,7 @@ func (e *errNotEnough) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "docker gpu: %s free now, as wanted:", map[bool]string{true: "no GPU is", false: fmt.Sprintf("not %d GPUs are", e.wish.Count)}[e.wish.Count == 1])
 	for _, c := range e.considered {
-		fmt.Fprintf(&b, "\n  GPU %s: %s", c.GPU, c.Why)
+		fmt.Fprintf(&b, "\n  GPU %s: %s", harmlessName(c.GPU), harmlessName(c.Why))
 	}
 	return b.String() + "\nwait for it: --wait; share one: --prefer packed"
 }
@@ -427,7 +427,7 @@ func pickFrom(app *app, opts *pickOptions) error {
 func writePick(app *app, opts *pickOptions, picked *pickedGPUs) error {
 	switch opts.format {
 	case "", "table":
-		_, err := fmt.Fprintln(app.out(), picked.uuids())
+		_, err := fmt.Fprintln(app.out(), harmlessName(picked.uuids()))
 		return err
 	case "json":
 		for _, g := range picked.gpus {

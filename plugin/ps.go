@@ -369,9 +369,9 @@ func (r *psRow) ID() string {
 		return ""
 	}
 	if r.trunc {
-		return formatter.TruncateID(*r.psLine.ID)
+		return harmlessName(formatter.TruncateID(*r.psLine.ID))
 	}
-	return *r.psLine.ID
+	return harmlessName(*r.psLine.ID)
 }
 
 func (r *psRow) Name() string         { return r.psLine.Name }

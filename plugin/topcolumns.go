@@ -148,7 +148,7 @@ var gpuTopColumns = []topColumn[gpuNow]{
 	{key: "txpci", title: "TX MB/s", help: "sent over PCIe, MB a second", right: true, keep: 50, value: func(g gpuNow) string { return megabytes(pcieOf(g.GPU).TxBytesPerSecond) },
 		order: func(a, b gpuNow) int { return orderPtr(pcieOf(a.GPU).TxBytesPerSecond, pcieOf(b.GPU).TxBytesPerSecond) }},
 	figureColumn("fan", "FAN", "fan speed", "%", func(g *inspect.GPU) *uint32 { return g.FanPercent }),
-	{key: "pstate", title: "PERF", help: "performance state", keep: 40, value: func(g gpuNow) string { return g.PerformanceState },
+	{key: "pstate", title: "PERF", help: "performance state", keep: 40, value: func(g gpuNow) string { return harmlessName(g.PerformanceState) },
 		order: func(a, b gpuNow) int { return cmp.Compare(a.PerformanceState, b.PerformanceState) }},
 	{key: "throttle", title: "THROTTLE", help: "what holds the clocks back", keep: 30, least: 10, value: func(g gpuNow) string { return strings.Join(g.ThrottleReasons, ",") },
 		order: func(a, b gpuNow) int { return cmp.Compare(len(a.ThrottleReasons), len(b.ThrottleReasons)) }},
