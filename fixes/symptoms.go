@@ -17,7 +17,7 @@ import (
 const (
 	windowSize = 512 << 10 // what is seen around a line at most
 	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
-	lineMax    = 16 << 10  // longer lines are taken in pieces
+	lineMax    = 2 << 10   // longer lines are taken in pieces
 )
 
 // A sign is a symptom that was found.
@@ -67,19 +67,6 @@ func newSymptomIndex(entries []Entry) *symptomIndex {
 	return x
 }
 
-// compiled keeps expressions: only those that a text needs are ever compiled.
-var compiled sync.Map
-
-func expression(source, flags string) *regexp.Regexp {
-	key := flags + source
-	if re, ok := compiled.Load(key); ok {
-		return re.(*regexp.Regexp)
-	}
-	re := regexp.MustCompile("(?" + flags + ")" + dialect(source))
-	compiled.Store(key, re)
-	return re
-}
-
 var dialectReplacer = strings.NewReplacer(`"`, "", "'", "", "`", "", " +", `\s+`, " ", `\s*`)
 
 // dialect turns an expression of the table into RE2: see Symptom.
@@ -90,15 +77,28 @@ type scanner struct {
 	index *symptomIndex
 	signs []sign
 	found []bool  // symptoms that need no further look
-	tried []tries // by symptom
+	tried []tries // by symptom, of its context
+	joins []tries // by symptom, of lines put together
 	lines int     // of the texts so far
 }
 
-// tries of a symptom whose context did not fit: in a text that goes on and on it is tried ever less often.
+// tries of a symptom that failed: what costs much is, in a text that goes on and on, tried ever less often.
 type tries struct{ failed, skip int }
 
+// due counts a try, and tells if it is to be made.
+func (t *tries) due(free int) bool {
+	if t.skip > 0 {
+		t.skip--
+		return false
+	}
+	if t.failed++; t.failed > free {
+		t.skip = 1<<min(t.failed-free, 30) - 1
+	}
+	return true
+}
+
 func newScanner(x *symptomIndex) *scanner {
-	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms))}
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms))}
 }
 
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
@@ -121,6 +121,8 @@ type textLine struct {
 	number     int
 	cut        bool // the next one is the same line
 	width      int  // in characters, 0: not measured
+	continued  int8 // 0: not known, 1: no, 2: yes
+	bare       string
 }
 
 type hit struct {
@@ -131,16 +133,22 @@ type hit struct {
 // window is the part of a text in memory.
 type window struct {
 	*scanner
-	source  string
-	buf     []byte
-	lines   []textLine
-	hits    []hit
-	begun   int // start in buf of the line that is not complete
-	number  int // its number
-	search  *literalSearch
-	context map[string]bool // expressions tried on this window
-	text    [2]string       // the window for those: as lines, and with wraps undone
-	texted  bool
+	source     string
+	buf        []byte
+	lines      []textLine
+	hits       []hit
+	begun      int // start in buf of the line that is not complete
+	number     int // its number
+	search     *literalSearch
+	context    map[string]bool // expressions tried on this window
+	text       [2]string       // the window for those: as lines, and with wraps undone
+	squashed   string
+	texted     bool
+	nearAt     [2]int // line and reach of nearText
+	nearText   string
+	canonAt    int // line of canonText
+	canonText  string
+	squashText string
 }
 
 // scan reads a text to its end.
@@ -217,7 +225,7 @@ func (w *window) line(start, end int, cut bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.context, w.texted = map[string]bool{}, false
+	w.context, w.texted, w.nearAt, w.canonAt = map[string]bool{}, false, [2]int{-1, -1}, -1
 	done := 0
 	for _, h := range w.hits {
 		if w.lines[h.line].end >= limit {
@@ -258,57 +266,99 @@ func (w *window) forget() {
 
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
-	match := expression(ref.Match, "i")
+	match := patternOf(ref.Match, "i")
 	first, last, text := h.line, h.line, ""
+	alone := match.possible(w.squash(h.line))
+	if !alone {
+		if ref.Lines == 0 && !w.continues(h.line) && (h.line == 0 || !w.continues(h.line-1)) {
+			return
+		}
+		if !match.possible(w.near(h.line, max(ref.Lines, joinMax))) {
+			return
+		}
+	}
 	switch {
 	case ref.Lines > 0:
 		first, last = max(0, h.line-ref.Lines), min(len(w.lines)-1, h.line+ref.Lines)
-		if text = w.join(first, last, " "); !match.MatchString(text) {
+		if text = w.join(first, last, " "); !match.match(text) {
 			return
 		}
 		first, last = h.line, h.line
 	default:
-		if text = canon(w.bytes(h.line)); match.MatchString(text) {
+		if text = w.canon(h.line); alone && match.match(text) {
 			break
 		}
-		if first, last = w.wrapped(h.line); first == last {
+		if first, last = w.wrapped(h.line); first == last || !w.joins[h.symptom].due(64) {
 			return
 		}
-		if text = w.join(first, last, ""); match.MatchString(text) {
+		if text = w.join(first, last, ""); match.match(text) {
 			break
 		}
-		if text = w.join(first, last, " "); !match.MatchString(text) {
+		if text = w.join(first, last, " "); !match.match(text) {
 			return
 		}
 	}
 	if ref.Unless != "" {
-		unless := expression(ref.Unless, "i")
-		if unless.MatchString(text) {
+		unless := patternOf(ref.Unless, "i")
+		if unless.match(text) {
 			return
 		}
 		if first == last && ref.Lines == 0 && w.width(h.line) >= 60 { // what speaks against it may stand in the wrapped rest
-			if a, b := w.wrapped(h.line); a < b && unless.MatchString(w.join(max(a, h.line-1), min(b, h.line+1), "")) {
+			if a, b := w.wrapped(h.line); a < b && unless.match(w.join(max(a, h.line-1), min(b, h.line+1), "")) {
 				return
 			}
 		}
 	}
 	if len(ref.With)+len(ref.Absent) > 0 || w.ofNVIDIA(ref.entry) {
-		t := &w.tried[h.symptom]
-		if t.skip > 0 {
-			t.skip--
+		if !w.tried[h.symptom].due(6) {
 			return
 		}
 		if !w.fits(ref.Symptom) || w.ofNVIDIA(ref.entry) && w.somewhere(otherVendors) && !w.somewhere(nvidia) {
-			t.failed++
-			t.skip = 1<<min(max(t.failed-6, 0), 30) - 1
 			return
 		}
 	}
 	w.found[h.symptom] = true
 	w.signs = append(w.signs, sign{
 		entry: ref.entry, symptom: ref.symptom, weight: ref.Weight, order: w.scanner.lines + w.lines[h.line].number,
-		evidence: Evidence{Source: w.source, Line: w.lines[first].number, Text: w.excerpt(first, last, match)},
+		evidence: Evidence{Source: w.source, Line: w.lines[first].number, Text: w.excerpt(first, last, match.re())},
 	})
+}
+
+// near is the squashed text of a line and so many around it.
+func (w *window) near(line, reach int) string {
+	if at := [2]int{line, reach}; w.nearAt != at {
+		var b strings.Builder
+		for i := max(0, line-reach); i <= min(len(w.lines)-1, line+reach); i++ {
+			b.WriteString(w.bare(i))
+		}
+		b.WriteString("\n" + squash(w.canon(line))) // what was taken off is part of some messages
+		w.nearAt, w.nearText = at, b.String()
+	}
+	return w.nearText
+}
+
+// bare is a line without its prefix, squashed.
+func (w *window) bare(line int) string {
+	l := &w.lines[line]
+	if l.bare == "" && l.end > l.start {
+		text := message(w.bytes(line))
+		l.bare = squash(canon(text[prefixLength(text):]))
+	}
+	return l.bare
+}
+
+// canon and squash of a line are kept, as several symptoms hit the same.
+func (w *window) canon(line int) string {
+	if w.canonAt != line {
+		w.canonAt, w.canonText = line, canon(w.bytes(line))
+		w.squashText = squash(w.canonText)
+	}
+	return w.canonText
+}
+
+func (w *window) squash(line int) string {
+	w.canon(line)
+	return w.squashText
 }
 
 func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lines[line].end] }
@@ -329,25 +379,39 @@ func (w *window) join(first, last int, between string) string {
 // The driver wraps its own messages in the kernel log.
 var nvrm, xid = []byte("NVRM: "), []byte("Xid")
 
-// wrapMax is how many lines before and after a line may be the same message, wrapped.
-const wrapMax = 6
+const (
+	wrapMax  = 6   // lines around one that show how wide a text is
+	joinMax  = 3   // lines before and after one that may be the same message, wrapped
+	widthMax = 134 // wider than people wrap
+)
 
 // wrapped is the range of lines around line that may be one line which somebody's terminal, editor or
 // mail program wrapped.
 func (w *window) wrapped(line int) (first, last int) {
 	first, last = line, line
-	for first > max(0, line-wrapMax) && w.continues(first-1) {
+	for first > max(0, line-joinMax) && w.continues(first-1) {
 		first--
 	}
-	for last < min(len(w.lines)-1, line+wrapMax) && w.continues(last) {
+	for last < min(len(w.lines)-1, line+joinMax) && w.continues(last) {
 		last++
 	}
 	return first, last
 }
 
-// continues tells if the line after the given one may be its continuation: the next line's first word
+// continues, and goesOn, which it remembers, tell if the line after the given one may be its continuation: the next line's first word
 // would not have fitted.
 func (w *window) continues(line int) bool {
+	l := &w.lines[line]
+	if l.continued == 0 || line+1 == len(w.lines)-1 { // the last line may have grown
+		l.continued = 1
+		if w.goesOn(line) {
+			l.continued = 2
+		}
+	}
+	return l.continued == 2
+}
+
+func (w *window) goesOn(line int) bool {
 	if w.lines[line].cut {
 		return true
 	}
@@ -358,21 +422,24 @@ func (w *window) continues(line int) bool {
 		return true
 	}
 	width, next := w.width(line), w.width(line+1)
-	if width < 40 || width > 260 || next == 0 {
+	if width < 40 || width > widthMax || next == 0 || next > widthMax {
 		return false
 	}
+	limit := width
+	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
+		if n := w.width(i); n <= widthMax {
+			limit = max(limit, n)
+		}
+	}
 	after := w.bytes(line + 1)
+	if width+1+utf8.RuneCount(after[:min(len(after), 80)]) < limit {
+		return false
+	}
 	if p := prefixLength(after); p > 0 {
 		if prefixLength(w.bytes(line)) == 0 {
 			return false
 		}
 		after = after[p:]
-	}
-	limit := width
-	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
-		if n := w.width(i); n <= 260 {
-			limit = max(limit, n)
-		}
 	}
 	word := bytes.TrimLeft(after, " \t")
 	if end := bytes.IndexAny(word, " \t\r"); end >= 0 {
@@ -384,7 +451,11 @@ func (w *window) continues(line int) bool {
 func (w *window) width(line int) int {
 	l := &w.lines[line]
 	if l.width == 0 {
-		l.width = utf8.RuneCount(bytes.TrimRight(unescape(w.bytes(line)), " \r"))
+		text := w.bytes(line)
+		if bytes.IndexByte(text, 0x1b) >= 0 {
+			text = unescape(text)
+		}
+		l.width = utf8.RuneCount(bytes.TrimRight(text, " \r"))
 	}
 	return l.width
 }
@@ -410,9 +481,10 @@ func (w *window) somewhere(source string) bool {
 	}
 	if !w.texted {
 		w.text, w.texted = w.wholeText(), true
+		w.squashed = strings.ToLower(squash(w.text[0]))
 	}
-	re := expression(source, "im")
-	is := re.MatchString(w.text[0]) || w.text[1] != "" && re.MatchString(w.text[1])
+	p := patternOf(source, "im")
+	is := p.possible(w.squashed) && (p.match(w.text[0]) || w.text[1] != "" && p.match(w.text[1]))
 	w.context[source] = is
 	return is
 }
@@ -424,7 +496,10 @@ func (w *window) wholeText() [2]string {
 	wraps := false
 	for i := range w.lines {
 		line := w.bytes(i)
-		text := canon(line[prefixLength(line):])
+		if n := prefixLength(line); !bytes.Contains(line[:n], nvrm) {
+			line = line[n:]
+		}
+		text := canon(line)
 		plain.WriteString(text)
 		plain.WriteByte('\n')
 		joined.WriteString(text)

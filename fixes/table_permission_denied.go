@@ -13,7 +13,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "NVML_ERROR_NO_PERMISSION|NVMLError_NoPermission", Absent: []string{"avc: ?denied|SELinux", "\\bMIG\\b"}, Weight: 54, Literals: []string{"_error_no_permission", "error_nopermission"}},
 			{Match: "/dev/nvidia[\\w-]*.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,60}/dev/nvidia[\\w-]*", Absent: []string{"avc: ?denied|SELinux", "BPF_CGROUP"}, Weight: 60, Literals: []string{"/dev/nvidia"}},
 			{Match: "/dev/dri/\\w+.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13|No permission|cannot open).{0,60}/dev/dri/\\w+", Unless: "No such file", Weight: 54, Literals: []string{"/dev/dri/"}},
-			{Match: "(user|account|process) .{0,40}(is )?not (a member of|in) (the )?(groups? )?(video|render)( group)?", With: []string{"nvidia|/dev/dri|gpu"}, Weight: 50, Literals: []string{"render", "video"}},
+			{Match: "(user|account|process) .{0,40}(is )?not (a member of|in) (the )?(groups? )?(video|render)( group)?", With: []string{"nvidia|/dev/dri|gpu"}, Weight: 50, Literals: []string{"notamemberofgrouprender", "notamemberofgroupsrender", "notamemberofgroupsvideo", "notamemberofgroupvideo", "notamemberofrender", "notamemberofthegrouprender", "notamemberofthegroupsrender", "notamemberofthegroupsvideo", "notamemberofthegroupvideo", "notamemberoftherender", "notamemberofthevideo", "notamemberofvideo", "notingrouprender", "notingroupsrender", "notingroupsvideo", "notingroupvideo", "notinrender", "notinthegrouprender", "notinthegroupsrender", "notinthegroupsvideo", "notinthegroupvideo", "notintherender", "notinthevideo", "notinvideo"}},
 		},
 		Steps: []Advice{
 			{Text: "See who may open them", Command: "ls -ln /dev/nvidia* /dev/dri"},
@@ -25,7 +25,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The engine's socket belongs to root and the group docker, and this user is in neither.",
 		Explains: []ID{"docker-daemon-not-running"},
 		Symptoms: []Symptom{
-			{Match: "permission denied while trying to connect to the docker (daemon socket|API|daemon)", Weight: 80, Literals: []string{"permissiondeniedwhiletryingtoconnecttothedockerapi", "permissiondeniedwhiletryingtoconnecttothedockerdaemon", "permissiondeniedwhiletryingtoconnecttothedockerdaemonsocket"}},
+			{Match: "permission denied while trying to connect to the docker (daemon socket|API|daemon)", Weight: 80, Literals: []string{"permissiondeniedwhiletryingtoconnecttothedockerapi", "permissiondeniedwhiletryingtoconnecttothedockerdaemon"}},
 			{Match: "dial unix \\S*docker\\S*\\.sock: connect: permission denied", Weight: 80, Literals: []string{".sock:connect:permissiondenied"}},
 			{Match: "Got permission denied while trying to connect", Weight: 78, Literals: []string{"gotpermissiondeniedwhiletryingtoconnect"}},
 			{Match: "Error while fetching server API version: .{0,60}(PermissionError|Permission denied)", Weight: 78, Literals: []string{"errorwhilefetchingserverapiversion:"}},
@@ -46,8 +46,8 @@ var tablePermissionDenied = []Entry{
 			{Match: "Couldn.?t connect to Docker daemon", Weight: 60, Literals: []string{"tconnecttodockerdaemon"}},
 			{Match: "Error while fetching server API version: .{0,80}(FileNotFoundError|No such file or directory|ConnectionRefused|Connection refused|Connection aborted)", Unless: "Permission", Weight: 56, Literals: []string{"errorwhilefetchingserverapiversion:"}},
 			{Match: "docker\\.service: (Main process exited|Failed with result|Start request repeated too quickly)|Failed to start (docker\\.service|Docker Application Container Engine)|Job for docker\\.service failed", Weight: 52, Literals: []string{"failedtostartdocker.service", "failedtostartdockerapplicationcontainerengine", "failedwithresult", "jobfordocker.servicefailed", "mainprocessexited", "startrequestrepeatedtooquickly"}},
-			{Match: "dial unix \\S*docker\\.sock: connect: (no such file or directory|connection refused)", Weight: 58, Literals: []string{"connectionrefused", "nosuchfileordirectory"}},
-			{Match: "docker_engine.{0,40}(The system cannot find the file|cannot find)|dockerDesktopLinuxEngine.{0,60}(cannot find|file specified)", Weight: 60, Literals: []string{"cannotfind", "desktoplinuxengine", "thesystemcannotfindthefile"}},
+			{Match: "dial unix \\S*docker\\.sock: connect: (no such file or directory|connection refused)", Weight: 58, Literals: []string{"docker.sock:connect:connectionrefused", "docker.sock:connect:nosuchfileordirectory"}},
+			{Match: "docker_engine.{0,40}(The system cannot find the file|cannot find)|dockerDesktopLinuxEngine.{0,60}(cannot find|file specified)", Weight: 60, Literals: []string{"cannotfind", "desktoplinuxengine"}},
 			{Match: "Docker Desktop is not running|docker daemon is not running", Weight: 58, Literals: []string{"daemonisnotrunning", "desktopisnotrunning"}},
 		},
 		Steps: []Advice{
@@ -66,9 +66,9 @@ var tablePermissionDenied = []Entry{
 			{Match: "merged configuration validation from file|conflicting configurations? from (flags|file)", Weight: 76, Literals: []string{"conflictingconfigurationfromfile", "conflictingconfigurationfromflags", "conflictingconfigurationsfromfile", "conflictingconfigurationsfromflags", "mergedconfigurationvalidationfromfile"}},
 			{Match: "daemon\\.json.{0,160}(invalid character|cannot unmarshal|unexpected (end of JSON|EOF)|looking for beginning|parse error|not valid JSON|invalid JSON|syntax error|trailing comma|JSONDecodeError)", Weight: 76, Literals: []string{"daemon.json"}},
 			{Match: "(invalid character|cannot unmarshal|unexpected end of JSON|parse error|invalid JSON|syntax error).{0,160}daemon\\.json", Weight: 74, Literals: []string{"daemon.json"}},
-			{Match: "unable to (load|read) config( for runtime docker)?: .{0,80}(invalid character|unexpected end|cannot unmarshal)", Weight: 72, Literals: []string{"unabletoloadconfig:", "unabletoloadconfigforruntimedocker:", "unabletoreadconfig:", "unabletoreadconfigforruntimedocker:"}},
+			{Match: "unable to (load|read) config( for runtime docker)?: .{0,80}(invalid character|unexpected end|cannot unmarshal)", Weight: 72, Literals: []string{"cannotunmarshal", "invalidcharacter", "unexpectedend"}},
 			{Match: "(invalid character .{1,6} (looking for|after)|unexpected end of JSON input)", With: []string{"daemon\\.json"}, Weight: 64, Literals: []string{"invalidcharacter", "unexpectedendofjsoninput"}},
-			{Match: "docker: ?(invalid|bad) (config|configuration) (file|in) .{0,40}daemon\\.json", Weight: 70, Literals: []string{"docker:badconfigfile", "docker:badconfigin", "docker:badconfigurationfile", "docker:badconfigurationin", "docker:invalidconfigfile", "docker:invalidconfigin", "docker:invalidconfigurationfile", "docker:invalidconfigurationin"}},
+			{Match: "docker: ?(invalid|bad) (config|configuration) (file|in) .{0,40}daemon\\.json", Weight: 70, Literals: []string{"daemon.json"}},
 		},
 		Steps: []Advice{
 			{Text: "See what is wrong, and where", Command: "sudo dockerd --validate --config-file /etc/docker/daemon.json"},
@@ -83,7 +83,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "avc: ?denied .{0,400}(nvidia|xserver_misc_device_t)", Weight: 82, Literals: []string{"avc:denied"}},
 			{Match: "(nvidia|xserver_misc_device_t).{0,300}avc: ?denied", Weight: 72, Literals: []string{"avc:denied"}},
 			{Match: "SELinux is preventing .{0,120}(nvidia|libcuda)", Weight: 80, Literals: []string{"selinuxispreventing"}},
-			{Match: "Insufficient Permissions|/dev/nvidia[\\w-]*: permission denied|permission denied.{0,30}(/dev/nvidia|libcuda|libnvidia)", With: []string{"SELinux|getenforce|setenforce|label=disable|label:disable|avc: ?denied|container_t|security-opt label"}, Weight: 72, Literals: []string{":permissiondenied", "insufficientpermissions", "permissiondenied"}},
+			{Match: "Insufficient Permissions|/dev/nvidia[\\w-]*: permission denied|permission denied.{0,30}(/dev/nvidia|libcuda|libnvidia)", With: []string{"SELinux|getenforce|setenforce|label=disable|label:disable|avc: ?denied|container_t|security-opt label"}, Weight: 72, Literals: []string{"insufficientpermissions", "permissiondenied"}},
 			{Match: "Insufficient Permissions", With: []string{"Fedora|RHEL|Red Hat|CentOS|Rocky|AlmaLinux|Oracle Linux"}, Absent: []string{"\\bMIG\\b", "group (video|render)|video group|render group|crw-rw----|0660|NVreg_DeviceFile", "permissive|SELinux (is )?disabled"}, Weight: 60, Literals: []string{"insufficientpermissions"}},
 			{Match: "(setenforce 0|label=disable|label:disable|setsebool .{0,40}container_use_devices).{0,160}(works?|fixes|helps|fixed|solved|runs|fine)", With: []string{"nvidia|cuda|gpu"}, Weight: 70, Literals: []string{"container_use_devices", "label:disable", "label=disable", "setenforce0"}},
 		},
@@ -113,7 +113,7 @@ var tablePermissionDenied = []Entry{
 		Symptoms: []Symptom{
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE\\)? failed:? ?operation not permitted", Weight: 82, Literals: []string{"bpf_prog_query(bpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailedoperationnotpermitted", "bpf_prog_querybpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_querybpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailedoperationnotpermitted"}},
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE", Weight: 74, Literals: []string{"bpf_prog_query(bpf_cgroup_device", "bpf_prog_querybpf_cgroup_device"}},
-			{Match: "devices\\.(allow|deny)\\W{0,3} ?(operation not permitted|permission denied)", Weight: 74, Literals: []string{"operationnotpermitted", "permissiondenied"}},
+			{Match: "devices\\.(allow|deny)\\W{0,3} ?(operation not permitted|permission denied)", Weight: 74, Literals: []string{"devices.allow", "devices.deny"}},
 			{Match: "failed to (set|add) device (cgroup|rules?).{0,160}(operation not permitted|permission denied)", Weight: 74, Literals: []string{"operationnotpermitted", "permissiondenied"}},
 			{Match: "unable to find any existing device filters attached to the cgroup", Weight: 72, Literals: []string{"unabletofindanyexistingdevicefiltersattachedtothecgroup"}},
 			{Match: "nvidia-container-cli: .{0,80}(operation not permitted|permission denied)", With: []string{"rootless|/run/user/\\d+|userns|user namespace"}, Absent: []string{"file exists"}, Weight: 60, Literals: []string{"nvidia-container-cli:"}},
@@ -142,9 +142,10 @@ var tablePermissionDenied = []Entry{
 			{Match: "accept-nvidia-visible-devices-envvar-when-unprivileged\\W{0,4}(is |set to |= ?)*false", Weight: 72, Literals: []string{"accept-nvidia-visible-devices-envvar-when-unprivileged"}},
 			{Match: "(insufficient privileges to read device list from|Ignoring devices (specified|requested) (in|by)).{0,80}(NVIDIA_VISIBLE_DEVICES|environment|envvar)?", With: []string{"nvidia"}, Weight: 74, Literals: []string{"gnoringdevicesrequestedby", "gnoringdevicesrequestedin", "gnoringdevicesspecifiedby", "gnoringdevicesspecifiedin", "nsufficientprivilegestoreaddevicelistfrom"}},
 			{Match: "accept-nvidia-visible-devices-as-volume-mounts ?= ?true", With: []string{"no CUDA|not found|No devices|is_available|cannot open shared|envvar-when-unprivileged"}, Weight: 56, Literals: []string{"accept-nvidia-visible-devices-as-volume-mounts=true"}},
-			{Match: "NVIDIA_VISIBLE_DEVICES.{0,120}(ignored|refused|not accepted|rejected|disregarded).{0,80}unprivileged|unprivileged.{0,120}(ignores?|refuses?|not accepted|rejects?).{0,80}NVIDIA_VISIBLE_DEVICES", Weight: 68, Literals: []string{"nvidia_visible_devices"}},
+			{Match: "NVIDIA_VISIBLE_DEVICES.{0,120}(ignored|refused|not accepted|rejected|disregarded).{0,80}unprivileged|unprivileged.{0,120}(ignores?|refuses?|not accepted|rejects?).{0,80}NVIDIA_VISIBLE_DEVICES", Weight: 68, Literals: []string{"nvidia_visible_devices", "unprivileged"}},
 			{Match: "envvar-when-unprivileged", Unless: "unprivileged\\W{0,4}true", With: []string{"false|ignor|not (granted|given|honou?red|accepted|work)|no (gpu|device|nvidia)|cannot open|not found|No devices|refus"}, Weight: 54, Literals: []string{"envvar-when-unprivileged"}},
 			{Match: "only privileged containers .{0,60}NVIDIA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES.{0,80}only .{0,20}privileged", Weight: 62, Literals: []string{"nvidia_visible_devices", "onlyprivilegedcontainers"}},
+			{Match: "device-?list-?strategy.{0,20}volume-mounts|visible-devices-as-volume-mounts", With: []string{"nvidia-smi: (command )?not found|no CUDA-capable|No devices|cannot open shared|not (see|visible|get|granted)|no GPU|is_available|ignored|insufficient privileges"}, Weight: 50, Literals: []string{"volume-mounts"}},
 		},
 		Steps: []Advice{
 			{Text: "Ask in a way that the engine grants", Command: "docker run --rm --gpus all IMAGE nvidia-smi"},
@@ -155,8 +156,8 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The engine was installed as a snap, whose confinement hides the host's NVIDIA driver and toolkit from it.",
 		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "runtime-binary-missing", "gpu-not-requested", "docker-not-restarted", "ldconfig-missing", "docker-daemon-not-running", "library-mount-in-image", "cdi-spec-missing"},
 		Symptoms: []Symptom{
-			{Match: "/(var/)?snap/docker/|snap\\.docker\\.dockerd|snap install docker|snap\\.docker\\b", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Weight: 68, Literals: []string{"/snap/docker/", "/var/snap/docker/", "snap.docker", "snap.docker.dockerd", "snapinstalldocker"}},
-			{Match: "(snap (version|package|build|install(ation|ed)?|edition|docker)|docker (from |via |by |as |through |in )?(the |a |ubuntu.?s? )?snap|snapped docker|snapd? docker|snap list)", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Absent: []string{"removed (the )?snap|snap remove|not (the |from )?snap"}, Weight: 64, Literals: []string{"docker", "dockeras", "dockerby", "dockerfrom", "dockerin", "dockerthrough", "dockervia", "snapbuild", "snapddocker", "snapdocker", "snapedition", "snapinstall", "snapinstallation", "snapinstalled", "snaplist", "snappackage", "snappeddocker", "snapversion"}},
+			{Match: "/(var/)?snap/docker/|snap\\.docker\\.dockerd|snap install docker|snap\\.docker\\b", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Weight: 68, Literals: []string{"/snap/docker/", "snap.docker", "snapinstalldocker"}},
+			{Match: "(snap (version|package|build|install(ation|ed)?|edition|docker)|docker (from |via |by |as |through |in )?(the |a |ubuntu.?s? )?snap|snapped docker|snapd? docker|snap list)", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Absent: []string{"removed (the )?snap|snap remove|not (the |from )?snap"}, Weight: 64, Literals: []string{"snap"}},
 		},
 		Steps: []Advice{
 			{Text: "Remove the snap; its containers, images and volumes go with it", Command: "sudo snap remove docker"},

@@ -8,7 +8,7 @@ var tableSwarm = []Entry{
 	{ID: "swarm-insufficient-gpus", Title: "No node of the swarm has enough free GPUs", Severity: "error",
 		Cause:    "No node that takes tasks offers as many free GPUs as the service reserves, so the swarm leaves its task pending.",
 		Question: "What does the service reserve, and which nodes offer it? docker gpu status on a manager shows both.", Symptoms: []Symptom{
-			{Match: "no suitable node \\([^)]*insufficient resources", With: []string{"gpu|nvidia|generic[-_ ]?resource"}, Weight: 60, Literals: []string{"insufficientresources"}},
+			{Match: "no suitable node \\([^)]*insufficient resources", With: []string{"gpu|nvidia|generic[-_ ]?resource"}, Weight: 60, Literals: []string{"nosuitablenode("}},
 		},
 		Steps: []Advice{
 			{Text: "See which nodes offer GPUs, how many of them are placed, and who waits", Command: "docker gpu status"},
