@@ -3,11 +3,13 @@ SHELL := /bin/bash
 export CGO_CFLAGS := -Wno-deprecated-declarations
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/docker-gpu/docker-gpu/plugin/announce.Version=$(VERSION)
-GOFOLDERS := cmd plugin inspect fixes e2e
+GOFOLDERS := cmd plugin inspect fixes e2e packaging
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 STATICCHECK := v0.8.2
+NFPM := v2.45.2
+ARCHS ?= amd64 arm64
 
-.PHONY: run demo build static install lint test test-gpu unit platforms e2e bench-setup bench help
+.PHONY: run demo build static package install lint test test-gpu unit platforms e2e bench-setup bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -28,6 +30,16 @@ build: ## bin/docker-gpu
 
 static: ## bin/docker-gpu-static, without cgo and so without NVML, small: for containers of any libc
 	CGO_ENABLED=0 go build -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+
+package: ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 static; on arm64 the other way round)
+	@mkdir -p dist/stage && rm -f dist/*.deb dist/*.rpm
+	@for arch in $(ARCHS); do \
+		cgo=0; [ $$arch != "$$(go env GOHOSTARCH)" ] || ! command -v gcc >/dev/null || cgo=1; \
+		GOARCH=$$arch CGO_ENABLED=$$cgo go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o dist/stage/docker-gpu-$$arch ./cmd/docker-gpu || exit 1; done
+	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
+	go run ./packaging -out dist/stage -version $(VERSION) -arch $$(echo $(ARCHS) | tr ' ' ,) || exit 1; \
+	for arch in $(ARCHS); do for kind in deb rpm; do \
+		go run github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM) package -f dist/stage/nfpm-$$arch.yaml -p $$kind -t dist/ || exit 1; done; done
 
 install: build ## put the plugin into your docker CLI's plugin folder
 	install -D -m 755 bin/docker-gpu $(PLUGINS)/docker-gpu

@@ -52,6 +52,13 @@ func Main(version string, args []string) int {
 		}
 	}
 	if os.Getenv(metadata.ReexecEnvvar) == "" {
+		if len(args) == 3 && args[1] == "completion" {
+			if err := WriteCompletion(os.Stdout, args[2]); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return exitUsage
+			}
+			return 0
+		}
 		os.Args = standalone(args)
 	}
 	otel.SetErrorHandler(debug.OTELErrorHandler)
@@ -144,7 +151,9 @@ func standalone(args []string) []string {
 		break
 	}
 	at = min(at, len(args))
-	if at < len(args) && (args[at] == name || strings.HasPrefix(args[at], "__complete") || args[at] == "completion") {
+	if at < len(args) && strings.HasPrefix(args[at], "__complete") && at+1 < len(args) && args[at+1] != name {
+		at++ // what the shell completes stands behind
+	} else if at < len(args) && (args[at] == name || strings.HasPrefix(args[at], "__complete")) {
 		return args
 	}
 	return slices.Insert(slices.Clone(args), at, name)

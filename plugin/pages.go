@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -26,6 +27,23 @@ func Commands(version string) (*cobra.Command, error) {
 	docker := &cobra.Command{Use: "docker"}
 	docker.AddCommand(newRootCmd(newApp(dockerCLI, version)))
 	return docker, nil
+}
+
+// WriteCompletion writes the script by which a shell completes docker-gpu where it runs without docker. Below docker
+// it is docker's own completion that asks.
+func WriteCompletion(out io.Writer, shell string) error {
+	program := &cobra.Command{Use: "docker-gpu"}
+	switch shell {
+	case "bash":
+		return program.GenBashCompletionV2(out, true)
+	case "zsh":
+		return program.GenZshCompletion(out)
+	case "fish":
+		return program.GenFishCompletion(out, true)
+	case "powershell":
+		return program.GenPowerShellCompletionWithDesc(out)
+	}
+	return fmt.Errorf("docker gpu: completion is written for bash, zsh, fish and powershell, not for %q", shell)
 }
 
 // Documented lists cmd and all below it that a user is to know of, in the order of their names.

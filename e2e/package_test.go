@@ -1,0 +1,44 @@
+//go:build e2e && linux
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func init() { commands["package"] = packageCommand }
+
+// buildPackage makes this machine's deb and rpm once for all scenarios, and gives the folder that they are in.
+var buildPackage = sync.OnceValues(func() (string, error) {
+	cmd := exec.Command("make", "-C", "..", "package", "ARCHS="+runtime.GOARCH)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("make package: %w: %s", err, out)
+	}
+	return filepath.Abs("../dist")
+})
+
+// packageCommand: "package" makes the packages and sets DEB to the path of the deb.
+func packageCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: package")
+	}
+	folder, err := buildPackage()
+	ts.Check(err)
+	debs, err := filepath.Glob(filepath.Join(folder, "*.deb"))
+	ts.Check(err)
+	if len(debs) != 1 {
+		ts.Fatalf("make package left %d debs in %s", len(debs), folder)
+	}
+	data, err := os.ReadFile(debs[0])
+	ts.Check(err)
+	deb := ts.MkAbs("docker-gpu.deb")
+	ts.Check(os.WriteFile(deb, data, 0o644))
+	ts.Setenv("DEB", deb)
+}
