@@ -206,11 +206,15 @@ func (w *window) split(last bool) {
 
 func (w *window) line(start, end int, cut bool) {
 	at := len(w.lines)
+	blankBlobs(w.buf[start:end])
 	text := logField(w.buf[start:end])
 	if w.search.within() && (at == 0 || !w.lines[at-1].cut) {
 		text = text[prefixLength(text):]
 	}
 	w.lines = append(w.lines, textLine{start: start, end: end, number: w.number, cut: cut})
+	if isBinary(w.buf[start:end]) {
+		return
+	}
 	w.search.feed(unescape(text), func(literals []int32) {
 		for _, l := range literals {
 			for _, s := range w.index.of[l] {
@@ -222,6 +226,53 @@ func (w *window) line(start, end int, cut bool) {
 		}
 	})
 }
+
+// blobMin is the length from which letters, digits and the signs of base64 without a break are data.
+const blobMin = 200
+
+// blankBlobs dots out keys, images and other data in base64 or hexadecimal: sooner or later such a blob has
+// every word in it, and none of them means anything.
+func blankBlobs(line []byte) {
+	if len(line) < blobMin {
+		return
+	}
+	start := 0
+	for i := 0; i <= len(line); i++ {
+		if i < len(line) && isBlobByte[line[i]] {
+			continue
+		}
+		if i-start >= blobMin {
+			for j := start; j < i; j++ {
+				line[j] = '.'
+			}
+		}
+		start = i + 1
+	}
+}
+
+// isBinary tells if a line is no text: more than every eighth character is a control, or was no character.
+func isBinary(line []byte) bool {
+	if len(line) < 64 {
+		return false
+	}
+	odd, all := 0, 0
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		line = line[size:]
+		all++
+		if r == utf8.RuneError || r < ' ' && r != '\t' && r != '\r' && r != 0x1b {
+			odd++
+		}
+	}
+	return odd*8 > all
+}
+
+var isBlobByte = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-") {
+		is[c] = true
+	}
+	return is
+}()
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
@@ -273,7 +324,7 @@ func (w *window) try(h hit) {
 		if ref.Lines == 0 && !w.continues(h.line) && (h.line == 0 || !w.continues(h.line-1)) {
 			return
 		}
-		if !match.possible(w.near(h.line, max(ref.Lines, joinMax))) {
+		if !match.possible(w.near(h.line, max(ref.Lines, w.reach(h.line)))) {
 			return
 		}
 	}
@@ -385,14 +436,24 @@ const (
 	widthMax = 134 // wider than people wrap
 )
 
+// reach is how many lines on either side may belong to a message that begins in line. A piece of a line
+// that was cut is longer than any message: one neighbour is enough.
+func (w *window) reach(line int) int {
+	if w.lines[line].cut || line > 0 && w.lines[line-1].cut {
+		return 1
+	}
+	return joinMax
+}
+
 // wrapped is the range of lines around line that may be one line which somebody's terminal, editor or
 // mail program wrapped.
 func (w *window) wrapped(line int) (first, last int) {
 	first, last = line, line
-	for first > max(0, line-joinMax) && w.continues(first-1) {
+	reach := w.reach(line)
+	for first > max(0, line-reach) && w.continues(first-1) {
 		first--
 	}
-	for last < min(len(w.lines)-1, line+joinMax) && w.continues(last) {
+	for last < min(len(w.lines)-1, line+reach) && w.continues(last) {
 		last++
 	}
 	return first, last

@@ -48,7 +48,7 @@ var tableHardware = []Entry{
 			{Match: "No devices were found", Absent: []string{"NVIDIA_VISIBLE_DEVICES\\W{0,5}(none|void)", "\\bMIG\\b"}, Weight: 46, Literals: []string{"nodeviceswerefound"}},
 			{Match: "None of the NVIDIA devices were (probed|initialized)|The NVIDIA probe routine failed|nvidia: probe of \\S+ failed with error", Weight: 50, Literals: []string{"noneofthenvidiadeviceswereinitialized", "noneofthenvidiadeviceswereprobed", "nvidia:probeof", "thenvidiaproberoutinefailed"}},
 			{Match: "NVRM: (The NVIDIA )?GPU .{0,120}(is )?not supported by the NVIDIA [\\d.]+ driver release|NVRM: .{0,80}supported through the NVIDIA \\S+ Legacy drivers|driver will ignore this GPU", Weight: 68, Literals: []string{"driverwillignorethisgpu", "notsupportedbythenvidia", "supportedthroughthenvidia"}},
-			{Match: "WPR2|kgspBootstrap|GSP (firmware|boot\\w*).{0,40}(fail|error|timeout)|failed to boot GSP|_kgsp\\w+: .{0,60}fail", Weight: 62, Literals: []string{"_kgsp", "boot", "firmware", "wpr2"}},
+			{Match: "\\bWPR2\\b|kgspBootstrap|GSP (firmware|boot\\w*).{0,40}(fail|error|timeout)|failed to boot GSP|_kgsp\\w+: .{0,60}fail", With: []string{"nvidia|NVRM|kgsp"}, Weight: 62, Literals: []string{"_kgsp", "boot", "firmware", "wpr2"}},
 			{Match: "NVRM: (GPU \\S+: )?(rm_init|nvidia_open|RmInit|osInitNvMapping|request_irq)\\w*.{0,60}(fail|error)", Weight: 62, Literals: []string{"nvidia_open", "osinitnvmapping", "request_irq", "rm_init", "rminit"}},
 		},
 		Steps: []Advice{

@@ -14,7 +14,7 @@ var tablePlatform = []Entry{
 			{Match: "no adapters were found", With: []string{"WSL|dxcore|nvidia"}, Weight: 72, Literals: []string{"noadapterswerefound"}},
 			{Match: "GPU access blocked by the operating system", Weight: 62, Literals: []string{"gpuaccessblockedbytheoperatingsystem"}},
 			{Match: "dxg(core)?.{0,40}(failed|error|not (found|loaded))", Unless: "ioctl|-22|-2\\b|dxgk", Weight: 50, Literals: []string{"dxg"}},
-			{Match: "(WSL ?1\\b|wsl --set-version|VERSION +1\\b)", With: []string{"nvidia|cuda|gpu", "WSL"}, Absent: []string{"VERSION +2\\b"}, Weight: 44, Literals: []string{"version1", "wsl--set-version", "wsl1"}},
+			{Match: "(\\bWSL ?1\\b|wsl --set-version|VERSION +1\\b)", With: []string{"nvidia|cuda|gpu", "WSL"}, Absent: []string{"VERSION +2\\b"}, Weight: 44, Literals: []string{"version1", "wsl--set-version", "wsl1"}},
 			{Match: "could not select device driver|couldn.?t communicate with the NVIDIA driver|load library failed: libnvidia-ml|Driver Not Loaded", With: []string{"WSL", "(windows|host)[^\\n]{0,60}driver[^\\n]{0,60}(old|missing|not installed|never installed|outdated|before|update|too old)|(no|without|missing|old|outdated) (nvidia )?(windows|host) (nvidia )?driver|install(ing|ed)? (the |a )?(latest |newer |new |current )?(nvidia )?(windows|game ready|studio)[^\\n]{0,20}driver"}, Weight: 64, Literals: []string{"drivernotloaded", "loadlibraryfailed:libnvidia-ml", "notselectdevicedriver", "tcommunicatewiththenvidiadriver"}},
 			{Match: "nvidia-container-cli: initialization error: driver error", With: []string{"WSL|microsoft-standard|Docker Desktop"}, Weight: 62, Literals: []string{"nvidia-container-cli:initializationerror:drivererror"}},
 		},
