@@ -72,5 +72,5 @@ test-gpu: ## on a machine with an NVIDIA GPU: every figure against nvidia-smi of
 bench-setup: ## lay what the scenarios need: Debian's packages (as root), engines, CLI and toolkit from the module proxy
 	@e2e/setup.sh >/dev/null
 
-bench: build bench-setup ## figures of this machine against what users have today, as one table of ratios
-	@go run ./e2e/bench
+bench: build static bench-setup ## figures of this machine against what users have today, as one table of ratios; WRITE=docs/performance.md
+	@go run ./e2e/bench $(if $(WRITE),-write $(WRITE))

@@ -171,6 +171,7 @@ This page, those of the commands and those of the causes are made from the progr
 - [Who has GPU access](audit.md): the review, its policy, and following grants as they happen
 - [Adding](adding.md) a failure, a source, a step, a command
 - [The bench](../e2e/README.md): real engines and NVIDIA's real toolkit on a fake driver
+- [Performance](performance.md): ratios to what would be typed instead
 - [Security](../SECURITY.md): who is trusted with what
 
 ## Commands

@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -45,17 +46,25 @@ var measures = []func(bench) row{
 	startUp("docker-buildx", "1.0"),
 	statusAgainstSlowestSource,
 	statusMemory,
+	explainAgainstGrep,
+	hookAnswer,
+	disableAgainstCompose,
 	size,
+	staticSize,
 }
 
 func main() {
+	write := flag.String("write", "", "also write the table as a page to this file")
+	flag.Parse()
 	b, err := lay()
 	if err == nil {
 		defer os.RemoveAll(b.scratch)
 		table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, "MEASURED\tDOCKER GPU\tAGAINST\t\tRATIO\tAIM, AT MOST")
+		var rows []row
 		for _, measure := range measures {
 			r := measure(b)
+			rows = append(rows, r)
 			switch {
 			case r.err != nil:
 				fmt.Fprintf(table, "%s\t–\t%s\tnot measured: %v\t\t%s\n", r.what, r.with, r.err, r.aim)
@@ -64,6 +73,10 @@ func main() {
 			}
 		}
 		err = table.Flush()
+		if err == nil && *write != "" {
+			version, _ := exec.Command(b.plugin, "version").Output()
+			err = os.WriteFile(*write, []byte(page(strings.TrimSpace(string(version)), rows)), 0o644)
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -105,8 +118,12 @@ func startUp(other, aim string) func(bench) row {
 
 // sideBySide starts two programs in turn, so that both meet the same machine, and returns the medians.
 func sideBySide(a, b []string) (time.Duration, time.Duration, error) {
+	return sideBySideTimes(rounds, a, b)
+}
+
+func sideBySideTimes(times int, a, b []string) (time.Duration, time.Duration, error) {
 	var as, bs []time.Duration
-	for range rounds {
+	for range times {
 		for _, run := range []struct {
 			argv  []string
 			times *[]time.Duration

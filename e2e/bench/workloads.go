@@ -1,0 +1,124 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/docker-gpu/docker-gpu/fixes"
+)
+
+// explainAgainstGrep: a log of 32 MiB with one message in it, against grep for the fixed texts among the symptoms.
+// grep finds lines; explain reads wrapped and coloured ones too, weighs them and names a cause.
+func explainAgainstGrep(b bench) row {
+	r := row{what: "explain, log of 32 MiB", with: "grep -F -f, the table's fixed texts", aim: "–"}
+	var log bytes.Buffer
+	for i := 0; log.Len() < 32<<20; i++ {
+		fmt.Fprintf(&log, "2026-11-25T12:%02d:%02d.%06dZ INFO trainer epoch=%d step=%d loss=0.%04d lr=3e-4 tokens/s=%d\n", i/60%60, i%60, i%1000000, i/1000, i, i%10000, 41000+i%977)
+	}
+	log.WriteString("RuntimeError: CUDA error: out of memory\n")
+	file, patterns := filepath.Join(b.scratch, "train.log"), filepath.Join(b.scratch, "patterns")
+	fixed := regexp.MustCompile(`^[A-Za-z0-9 :_,'-]{8,}$`)
+	var texts []string
+	for _, e := range fixes.Knowledge().Entries {
+		for _, s := range e.Symptoms {
+			if fixed.MatchString(s.Match) {
+				texts = append(texts, s.Match)
+			}
+		}
+	}
+	if r.err = errors.Join(os.WriteFile(file, log.Bytes(), 0o600), os.WriteFile(patterns, []byte(strings.Join(texts, "\n")+"\n"), 0o600)); r.err != nil {
+		return r
+	}
+	mine, theirs, err := sideBySideTimes(5, []string{b.plugin, "explain", file}, []string{"sh", "-c", `grep -c -i -F -f "$0" "$1" || true`, patterns, file})
+	r.ours, r.theirs, r.ratio, r.err = milliseconds(mine), milliseconds(theirs), mine.Seconds()/theirs.Seconds(), err
+	r.with = fmt.Sprintf("grep -i -F -f, %d texts of the table", len(texts))
+	return r
+}
+
+// hookAnswer is what stands between a failed command and the prompt.
+func hookAnswer(b bench) row {
+	r := row{what: "hook after a failed docker run", with: "docker --version", aim: "–"}
+	call := `{"RootCmd":"run","Flags":{"gpus":""},"CommandError":"docker: Error response from daemon: could not select device driver \"\" with capabilities: [[gpu]]"}`
+	mine, theirs, err := sideBySide([]string{b.plugin, "gpu", "docker-cli-plugin-hooks", call}, []string{filepath.Join(b.folder, "cli", "docker"), "--version"})
+	r.ours, r.theirs, r.ratio, r.err = milliseconds(mine), milliseconds(theirs), mine.Seconds()/theirs.Seconds(), err
+	return r
+}
+
+// disableAgainstCompose: both read the project's compose files whole; disable also reads the file it edits, and says
+// what follows it.
+func disableAgainstCompose(b bench) row {
+	r := row{what: "disable, project of 20 services", with: "docker compose config -q", aim: "–"}
+	project := filepath.Join(b.scratch, "project")
+	var compose strings.Builder
+	compose.WriteString("services:\n")
+	for i := range 20 {
+		fmt.Fprintf(&compose, "  s%d:\n    image: acme/s%d\n    runtime: nvidia\n    environment:\n      NVIDIA_VISIBLE_DEVICES: ${NVIDIA_VISIBLE_DEVICES:-all}\n", i, i)
+	}
+	if r.err = errors.Join(os.MkdirAll(filepath.Join(project, ".devcontainer"), 0o700), os.WriteFile(filepath.Join(project, ".devcontainer", "compose.yaml"), []byte(compose.String()), 0o600)); r.err != nil {
+		return r
+	}
+	folder := filepath.Join(project, ".devcontainer")
+	away := "DOCKER_HOST=unix://" + filepath.Join(b.scratch, "no.sock")
+	mine, theirs, err := sideBySideTimes(15, []string{"env", "-C", folder, away, b.plugin, "disable"},
+		[]string{"env", "-C", folder, away, filepath.Join(b.folder, "cli-plugins", "docker-compose"), "config", "-q"})
+	r.ours, r.theirs, r.ratio, r.err = milliseconds(mine), milliseconds(theirs), mine.Seconds()/theirs.Seconds(), err
+	return r
+}
+
+// staticSize is the binary that goes into images as their HEALTHCHECK.
+func staticSize(b bench) row {
+	r := row{what: "static binary for containers", with: "25 MB", theirs: "25.0 MB", aim: "1.0"}
+	info, err := os.Stat(filepath.Join(filepath.Dir(b.plugin), "docker-gpu-static"))
+	if err != nil {
+		r.err = errors.New("it is not built: make static")
+		return r
+	}
+	r.ours, r.ratio = fmt.Sprintf("%.1f MB", float64(info.Size())/1e6), float64(info.Size())/25e6
+	return r
+}
+
+// here tells of the machine what a reader of figures needs to know.
+func here(version string) string {
+	cpu := "unknown processor"
+	if data, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, after, ok := strings.Cut(string(data), "model name"); ok {
+			line, _, _ := strings.Cut(after, "\n")
+			cpu = strings.Trim(line, " \t:")
+		}
+	}
+	system := runtime.GOOS
+	if out, err := exec.Command("uname", "-sr").Output(); err == nil {
+		system = strings.TrimSpace(string(out))
+	}
+	load := ""
+	if data, err := os.ReadFile("/proc/loadavg"); err == nil {
+		load = ", load average " + strings.Fields(string(data))[0] + " when it ended"
+	}
+	return fmt.Sprintf("Measured %s by `make bench` on %d cores of %s, %s/%s, %s%s; %s.", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), cpu, runtime.GOOS, runtime.GOARCH, system, load, version)
+}
+
+// page is the table as docs/performance.md.
+func page(version string, rows []row) string {
+	var b strings.Builder
+	b.WriteString("# Performance\n\nRatios of docker gpu to what would be typed or started instead, side by side in one run; times are medians. Below 1 is\nfaster or smaller. Figures of two machines are not to be compared, ratios are.\n\n")
+	b.WriteString("| measured | docker gpu | against | | ratio | aim, at most |\n| --- | ---: | --- | ---: | ---: | --- |\n")
+	for _, r := range rows {
+		if r.err != nil {
+			fmt.Fprintf(&b, "| %s | – | %s | not measured: %s | – | %s |\n", r.what, r.with, strings.ReplaceAll(r.err.Error(), "\n", " "), r.aim)
+			continue
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s |\n", r.what, r.ours, r.with, r.theirs, r.ratio, r.aim)
+	}
+	b.WriteString("\n" + here(version) + "\n")
+	return b.String()
+}
