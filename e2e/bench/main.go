@@ -63,8 +63,10 @@ func main() {
 		fmt.Fprintln(table, "MEASURED\tDOCKER GPU\tAGAINST\t\tRATIO\tAIM, AT MOST")
 		var rows []row
 		for _, measure := range measures {
-			r := measure(b)
-			rows = append(rows, r)
+			rows = append(rows, measure(b))
+		}
+		rows = append(rows, onEngine(b)...)
+		for _, r := range rows {
 			switch {
 			case r.err != nil:
 				fmt.Fprintf(table, "%s\t–\t%s\tnot measured: %v\t\t%s\n", r.what, r.with, r.err, r.aim)
