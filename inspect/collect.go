@@ -142,19 +142,22 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	resolve(s, elsewhere != "")
 	for i, source := range sources {
 		if source.Then != nil {
-			s.Sources[i] = then(outer, m, each, source, s)
-			resolve(s, elsewhere != "")
+			reading, asked := then(outer, m, each, source, s)
+			s.Sources[i] = reading
+			if asked {
+				resolve(s, elsewhere != "")
+			}
 		}
 	}
 	return s
 }
 
-// then makes a reading that builds on the others, under a deadline of its own.
-func then(ctx context.Context, m Machine, each time.Duration, source Source, s *Snapshot) Reading {
-	reading := Reading{Name: source.Name}
+// then makes a reading that builds on the others, under a deadline of its own. Asked is whether the facts may be others now.
+func then(ctx context.Context, m Machine, each time.Duration, source Source, s *Snapshot) (reading Reading, asked bool) {
+	reading = Reading{Name: source.Name}
 	read := source.Then(s)
 	if read == nil {
-		return reading
+		return reading, false
 	}
 	type answer struct {
 		patch Patch
@@ -177,13 +180,14 @@ func then(ctx context.Context, m Machine, each time.Duration, source Source, s *
 	case a := <-answers:
 		if a.patch != nil {
 			a.patch(s)
+			asked = true
 		}
 		reading.describe(a.err)
 	case <-ctx.Done():
 		reading.TimedOut, reading.Error = true, fmt.Sprintf("no answer within %s", each)
 	}
 	reading.TookSeconds = time.Since(start).Seconds()
-	return reading
+	return reading, asked
 }
 
 // describe sorts an error into what a reader of the Snapshot needs to know of it.

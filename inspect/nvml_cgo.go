@@ -23,6 +23,16 @@ type nvmlSession struct {
 	now   func() time.Time
 	since time.Time // when the library was started; zero: it is not
 	has   map[string]bool
+	kept  map[int]keptGPU // by index
+}
+
+// keptFor is how long a child that lives on tells again what of a GPU stands still: what it is, its limits,
+// modes and links. It is far the most of what there is to ask.
+const keptFor = 10 * time.Second
+
+type keptGPU struct {
+	gpu GPU // what stands still alone
+	at  time.Time
 }
 
 func newNVMLSession() *nvmlSession {
@@ -41,7 +51,7 @@ func (s *nvmlSession) start() *NVMLAnswer {
 	s.stop()
 	switch ret := s.lib.Init(); ret {
 	case nvml.SUCCESS:
-		s.since, s.has = s.now(), map[string]bool{}
+		s.since, s.has, s.kept = s.now(), map[string]bool{}, map[int]keptGPU{}
 		return nil
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
 		name := "libnvidia-ml.so.1"
@@ -88,14 +98,30 @@ func (s *nvmlSession) answer(request nvmlRequest) *NVMLAnswer {
 			continue
 		}
 		devices[i] = device
-		r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: i}}
-		r.read()
-		answer.GPUs = append(answer.GPUs, *r.gpu)
+		answer.GPUs = append(answer.GPUs, s.gpu(i, device))
 	}
 	if request.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)
 	}
 	return answer
+}
+
+// gpu reads one GPU, anew what moves, and the rest where it was not read lately.
+func (s *nvmlSession) gpu(index int, device nvml.Device) GPU {
+	if kept, ok := s.kept[index]; ok && s.now().Sub(kept.at) < keptFor {
+		r := &nvmlReader{nvmlSession: s, device: device, gpu: ptr(kept.gpu)}
+		if r.figures(); r.gpu.Error == "" {
+			return *r.gpu
+		}
+	}
+	delete(s.kept, index) // a GPU that fails tells no more than it still answers
+	r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index}}
+	r.still()
+	if r.gpu.Error == "" {
+		s.kept[index] = keptGPU{*r.gpu, s.now()}
+	}
+	r.figures()
+	return *r.gpu
 }
 
 // words are NVML's own for a return value. They are written here because nvmlErrorString needs the

@@ -9,16 +9,24 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 )
 
-func (r *nvmlReader) read() {
+// still reads what a GPU is and how it is set.
+func (r *nvmlReader) still() {
 	r.identity()
+	r.limits()
+	r.link()
+	r.memoryFaults()
+	r.modes()
+	r.nvlinks()
+}
+
+// figures reads what moves, on top of what stands still.
+func (r *nvmlReader) figures() {
 	r.memory()
 	r.activity()
 	r.powerAndHeat()
 	r.clocks()
 	r.pcie()
 	r.memoryErrors()
-	r.modes()
-	r.nvlinks()
 	r.gpu.Processes = r.processes(r.device, true)
 	r.mig()
 }
@@ -80,6 +88,27 @@ func (r *nvmlReader) activity() {
 	}
 }
 
+const milli = 1e-3
+
+// limits are those of power, heat and clocks.
+func (r *nvmlReader) limits() {
+	g, d := r.gpu, r.device
+	threshold := func(t nvml.TemperatureThresholds) *int {
+		return signed(figureOf(r, "nvmlDeviceGetTemperatureThreshold", d.GetTemperatureThreshold, t))
+	}
+	g.SlowdownTemperatureCelsius, g.ShutdownTemperatureCelsius = threshold(nvml.TEMPERATURE_THRESHOLD_SLOWDOWN), threshold(nvml.TEMPERATURE_THRESHOLD_SHUTDOWN)
+	g.PowerLimitWatts = scaled(figure(r, "nvmlDeviceGetEnforcedPowerLimit", d.GetEnforcedPowerLimit), milli)
+	g.PowerDefaultLimitWatts = scaled(figure(r, "nvmlDeviceGetPowerManagementDefaultLimit", d.GetPowerManagementDefaultLimit), milli)
+	if r.known("nvmlDeviceGetPowerManagementLimitConstraints") {
+		if least, most, ret := d.GetPowerManagementLimitConstraints(); ret == nvml.SUCCESS {
+			g.PowerMinLimitWatts, g.PowerMaxLimitWatts = scaled(&least, milli), scaled(&most, milli)
+		}
+	}
+	clock := func(c nvml.ClockType) *uint32 { return figureOf(r, "nvmlDeviceGetMaxClockInfo", d.GetMaxClockInfo, c) }
+	g.MaxGraphicsClockMHz, g.MaxSMClockMHz = clock(nvml.CLOCK_GRAPHICS), clock(nvml.CLOCK_SM)
+	g.MaxMemoryClockMHz, g.MaxVideoClockMHz = clock(nvml.CLOCK_MEM), clock(nvml.CLOCK_VIDEO)
+}
+
 func (r *nvmlReader) powerAndHeat() {
 	g, d := r.gpu, r.device
 	g.TemperatureCelsius = signed(figureOf(r, "nvmlDeviceGetTemperature", d.GetTemperature, nvml.TEMPERATURE_GPU))
@@ -88,23 +117,11 @@ func (r *nvmlReader) powerAndHeat() {
 			g.TemperatureCelsius = ptr(int(v.Temperature))
 		}
 	}
-	threshold := func(t nvml.TemperatureThresholds) *int {
-		return signed(figureOf(r, "nvmlDeviceGetTemperatureThreshold", d.GetTemperatureThreshold, t))
-	}
-	g.SlowdownTemperatureCelsius, g.ShutdownTemperatureCelsius = threshold(nvml.TEMPERATURE_THRESHOLD_SLOWDOWN), threshold(nvml.TEMPERATURE_THRESHOLD_SHUTDOWN)
 	if v := r.field(nvml.FI_DEV_MEMORY_TEMP); v != nil && *v != 0 { // a sensor that is not there reads 0
 		g.MemoryTemperatureCelsius = ptr(int(*v))
 	}
 	g.FanPercent = figure(r, "nvmlDeviceGetFanSpeed", d.GetFanSpeed)
-	const milli = 1e-3
 	g.PowerWatts = scaled(figure(r, "nvmlDeviceGetPowerUsage", d.GetPowerUsage), milli)
-	g.PowerLimitWatts = scaled(figure(r, "nvmlDeviceGetEnforcedPowerLimit", d.GetEnforcedPowerLimit), milli)
-	g.PowerDefaultLimitWatts = scaled(figure(r, "nvmlDeviceGetPowerManagementDefaultLimit", d.GetPowerManagementDefaultLimit), milli)
-	if r.known("nvmlDeviceGetPowerManagementLimitConstraints") {
-		if least, most, ret := d.GetPowerManagementLimitConstraints(); ret == nvml.SUCCESS {
-			g.PowerMinLimitWatts, g.PowerMaxLimitWatts = scaled(&least, milli), scaled(&most, milli)
-		}
-	}
 	g.EnergyJoules = scaled(figure(r, "nvmlDeviceGetTotalEnergyConsumption", d.GetTotalEnergyConsumption), milli)
 	for policy, to := range map[nvml.PerfPolicyType]**float64{
 		nvml.PERF_POLICY_POWER: &g.PowerViolationSeconds, nvml.PERF_POLICY_THERMAL: &g.ThermalViolationSeconds,
@@ -151,16 +168,9 @@ var throttleReasons = []struct {
 
 func (r *nvmlReader) clocks() {
 	g, d := r.gpu, r.device
-	for _, c := range []struct {
-		clock     nvml.ClockType
-		now, most **uint32
-	}{
-		{nvml.CLOCK_GRAPHICS, &g.GraphicsClockMHz, &g.MaxGraphicsClockMHz}, {nvml.CLOCK_SM, &g.SMClockMHz, &g.MaxSMClockMHz},
-		{nvml.CLOCK_MEM, &g.MemoryClockMHz, &g.MaxMemoryClockMHz}, {nvml.CLOCK_VIDEO, &g.VideoClockMHz, &g.MaxVideoClockMHz},
-	} {
-		*c.now = figureOf(r, "nvmlDeviceGetClockInfo", d.GetClockInfo, c.clock)
-		*c.most = figureOf(r, "nvmlDeviceGetMaxClockInfo", d.GetMaxClockInfo, c.clock)
-	}
+	clock := func(c nvml.ClockType) *uint32 { return figureOf(r, "nvmlDeviceGetClockInfo", d.GetClockInfo, c) }
+	g.GraphicsClockMHz, g.SMClockMHz = clock(nvml.CLOCK_GRAPHICS), clock(nvml.CLOCK_SM)
+	g.MemoryClockMHz, g.VideoClockMHz = clock(nvml.CLOCK_MEM), clock(nvml.CLOCK_VIDEO)
 	if v := figure(r, "nvmlDeviceGetPerformanceState", d.GetPerformanceState); v != nil && *v <= nvml.PSTATE_15 {
 		g.PerformanceState = fmt.Sprintf("P%d", *v)
 	}
@@ -178,6 +188,20 @@ func (r *nvmlReader) clocks() {
 	}
 }
 
+// link is what the GPU's PCIe link can do.
+func (r *nvmlReader) link() {
+	d := r.device
+	p := &PCIe{
+		GenerationMax:       figure(r, "nvmlDeviceGetMaxPcieLinkGeneration", d.GetMaxPcieLinkGeneration),
+		DeviceGenerationMax: figure(r, "nvmlDeviceGetGpuMaxPcieLinkGeneration", d.GetGpuMaxPcieLinkGeneration),
+		WidthMax:            figure(r, "nvmlDeviceGetMaxPcieLinkWidth", d.GetMaxPcieLinkWidth),
+	}
+	if *p != (PCIe{}) {
+		r.gpu.PCIe = p
+	}
+}
+
+// pcie is what its link does now.
 func (r *nvmlReader) pcie() {
 	d := r.device
 	throughput := func(counter nvml.PcieUtilCounter) *uint64 { // KiB a second
@@ -187,34 +211,43 @@ func (r *nvmlReader) pcie() {
 		}
 		return ptr(uint64(*v) << 10)
 	}
-	p := &PCIe{
-		Generation:          figure(r, "nvmlDeviceGetCurrPcieLinkGeneration", d.GetCurrPcieLinkGeneration),
-		GenerationMax:       figure(r, "nvmlDeviceGetMaxPcieLinkGeneration", d.GetMaxPcieLinkGeneration),
-		DeviceGenerationMax: figure(r, "nvmlDeviceGetGpuMaxPcieLinkGeneration", d.GetGpuMaxPcieLinkGeneration),
-		Width:               figure(r, "nvmlDeviceGetCurrPcieLinkWidth", d.GetCurrPcieLinkWidth),
-		WidthMax:            figure(r, "nvmlDeviceGetMaxPcieLinkWidth", d.GetMaxPcieLinkWidth),
+	p := PCIe{}
+	if r.gpu.PCIe != nil {
+		p = *r.gpu.PCIe
 	}
+	p.Generation = figure(r, "nvmlDeviceGetCurrPcieLinkGeneration", d.GetCurrPcieLinkGeneration)
+	p.Width = figure(r, "nvmlDeviceGetCurrPcieLinkWidth", d.GetCurrPcieLinkWidth)
 	if v := figure(r, "nvmlDeviceGetPcieReplayCounter", d.GetPcieReplayCounter); v != nil {
 		p.ReplayCount = ptr(uint32(*v))
 	}
 	p.TxBytesPerSecond, p.RxBytesPerSecond = throughput(nvml.PCIE_UTIL_TX_BYTES), throughput(nvml.PCIE_UTIL_RX_BYTES)
-	if *p != (PCIe{}) {
-		r.gpu.PCIe = p
+	if p != (PCIe{}) {
+		r.gpu.PCIe = &p
 	}
 }
 
+// eccErrors is one of the four counts of ECC.
+func (r *nvmlReader) eccErrors(kind nvml.MemoryErrorType, span nvml.EccCounterType) *uint64 {
+	return figure(r, "nvmlDeviceGetTotalEccErrors", func() (uint64, nvml.Return) { return r.device.GetTotalEccErrors(kind, span) })
+}
+
+// memoryErrors counts those since the driver was loaded, where [nvmlReader.memoryFaults] found that there is ECC.
 func (r *nvmlReader) memoryErrors() {
+	if r.gpu.ECC != nil {
+		e := *r.gpu.ECC
+		e.CorrectedVolatile, e.UncorrectedVolatile = r.eccErrors(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.VOLATILE_ECC), r.eccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC)
+		r.gpu.ECC = &e
+	}
+}
+
+// memoryFaults is what the memory has gone through, and if errors are corrected.
+func (r *nvmlReader) memoryFaults() {
 	g, d := r.gpu, r.device
 	if r.known("nvmlDeviceGetEccMode") {
 		if now, pending, ret := d.GetEccMode(); ret == nvml.SUCCESS {
-			count := func(kind nvml.MemoryErrorType, span nvml.EccCounterType) *uint64 {
-				return figure(r, "nvmlDeviceGetTotalEccErrors", func() (uint64, nvml.Return) { return d.GetTotalEccErrors(kind, span) })
-			}
 			g.ECC = &ECC{Enabled: ptr(now == nvml.FEATURE_ENABLED), PendingEnabled: ptr(pending == nvml.FEATURE_ENABLED),
-				CorrectedVolatile:    count(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.VOLATILE_ECC),
-				UncorrectedVolatile:  count(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC),
-				CorrectedAggregate:   count(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.AGGREGATE_ECC),
-				UncorrectedAggregate: count(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.AGGREGATE_ECC)}
+				CorrectedAggregate:   r.eccErrors(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.AGGREGATE_ECC),
+				UncorrectedAggregate: r.eccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.AGGREGATE_ECC)}
 		}
 	}
 	if r.known("nvmlDeviceGetRemappedRows") {
