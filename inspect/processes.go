@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strconv"
@@ -32,8 +33,12 @@ type seenProcess struct {
 	started uint64 // ticks after boot
 	name    string
 	cgroup  string
-	used    bool // in the reading under way
+	used    bool     // in the reading under way
+	stat    *os.File // its /proc/PID/stat, which stays this process's whoever has the PID later; nil: not kept open
 }
+
+// mostStats bounds the files that are kept open: a view may have 1024 of them, unless its user was given more.
+const mostStats = 256
 
 // seeProcesses adds what /proc tells of the processes that NVML has just listed: name and cgroup. NVML's
 // PIDs are the host's. A process that started after NVML's answer is not the one that NVML saw.
@@ -45,7 +50,8 @@ func seeProcesses(m Machine, gpus []GPU) {
 		}
 	}
 	seen := m.Seen
-	if seen == nil {
+	keep := seen != nil
+	if !keep {
 		seen = &ProcessesSeen{}
 	}
 	seen.mu.Lock()
@@ -58,7 +64,7 @@ func seeProcesses(m Machine, gpus []GPU) {
 		for i := range processes {
 			p := &processes[i]
 			listed[p.PID] = true
-			seen.see(m.Root, p, latest)
+			seen.see(m.Root, p, latest, keep)
 			if p.Cgroup == "" && !p.Gone {
 				p.ContainerID = seen.owners[p.PID]
 			}
@@ -74,7 +80,7 @@ func seeProcesses(m Machine, gpus []GPU) {
 	}
 	for pid, p := range seen.known { // what NVML no longer lists is forgotten
 		if !p.used {
-			delete(seen.known, pid)
+			seen.forget(pid)
 			continue
 		}
 		p.used = false
@@ -120,13 +126,24 @@ func (s *ProcessesSeen) answered(pids map[int]bool, owners map[int]string, ids [
 	}
 }
 
-func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64) {
+func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool) {
 	if p.PID <= 0 {
 		return
 	}
 	if k, ok := s.known[p.PID]; ok && k.used { // on another GPU, in this same reading
 		p.Name, p.Cgroup = k.name, k.cgroup
 		return
+	}
+	if k, ok := s.known[p.PID]; ok && k.stat != nil && k.cgroup != "" {
+		var buf [1024]byte
+		n, _ := k.stat.ReadAt(buf[:], 0) // an error, with nothing read, says that it ended
+		if name, started, ok := parseStat(buf[:n]); ok && started == k.started && started <= latest {
+			k.name, k.used = name, true
+			s.known[p.PID] = k
+			p.Name, p.Cgroup = k.name, k.cgroup
+			return
+		}
+		s.forget(p.PID)
 	}
 	folder := "/proc/" + strconv.Itoa(p.PID)
 	stat, err := root.ReadFile(folder + "/stat")
@@ -154,8 +171,34 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64) {
 		}
 	}
 	k.name, k.used = name, true // exec changes the name
+	if keep && k.stat == nil && root == "/" && len(s.known) < mostStats {
+		k.stat = openStat(folder+"/stat", started)
+	}
 	s.known[p.PID] = k
 	p.Name, p.Cgroup = k.name, k.cgroup
+}
+
+// openStat keeps a process's file open, which spares the way to it at every reading. Nil where it cannot, or
+// where the PID has changed hands.
+func openStat(path string, started uint64) *os.File {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	var buf [1024]byte
+	n, _ := f.ReadAt(buf[:], 0)
+	if _, now, ok := parseStat(buf[:n]); !ok || now != started {
+		_ = f.Close()
+		return nil
+	}
+	return f
+}
+
+func (s *ProcessesSeen) forget(pid int) {
+	if f := s.known[pid].stat; f != nil {
+		_ = f.Close()
+	}
+	delete(s.known, pid)
 }
 
 // parseStat reads the name and the start, in ticks after boot, from /proc/PID/stat. The name stands in
@@ -165,16 +208,18 @@ func parseStat(data []byte) (name string, started uint64, ok bool) {
 	if open < 0 || end < open {
 		return "", 0, false
 	}
-	fields := bytes.Fields(data[end+1:])
-	const startTime = 22 - 3 // the first field behind the name is the third
-	if len(fields) <= startTime {
-		return "", 0, false
+	at := 3 // the first field behind the name is the third
+	for field := range bytes.FieldsSeq(data[end+1:]) {
+		if at == 22 {
+			started, err := strconv.ParseUint(string(field), 10, 63)
+			if err != nil {
+				return "", 0, false
+			}
+			return string(data[open+1 : end]), started, true
+		}
+		at++
 	}
-	started, err := strconv.ParseUint(string(fields[startTime]), 10, 63)
-	if err != nil {
-		return "", 0, false
-	}
-	return string(data[open+1 : end]), started, true
+	return "", 0, false
 }
 
 // ProcessesSource asks the engine about the GPU processes that /proc gave to no container: by the id
