@@ -54,6 +54,7 @@ type liveFeed struct {
 const (
 	topGather  = 200 * time.Millisecond
 	topRefresh = time.Minute
+	topListen  = 250 * time.Millisecond // for the engine's events, before the first reading, which then need not be made twice
 )
 
 func newLiveFeed(app *app, every, timeout time.Duration) *liveFeed {
@@ -115,6 +116,13 @@ func (f *liveFeed) patience() time.Duration { return min(f.timeout, max(2*time.S
 // refresh asks the engine anew whenever something changed. Where it does not answer, the containers of
 // before stay, and the reading says so.
 func (f *liveFeed) refresh(ctx context.Context, changed <-chan struct{}) {
+	listen := time.NewTimer(topListen)
+	select {
+	case <-changed:
+	case <-listen.C:
+	case <-ctx.Done():
+	}
+	listen.Stop()
 	for {
 		start := time.Now()
 		s := inspect.Collect(ctx, f.m, f.timeout, stillSources()...)
