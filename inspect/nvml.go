@@ -1,30 +1,12 @@
 package inspect
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 )
-
-// NVMLAnswer is one reading of NVML: what the child process writes and the parent reads. Absent says
-// that there is no library, in words; Driver.NVMLError that there is one and it does not start.
-type NVMLAnswer struct {
-	Driver   *Driver   `json:"driver,omitempty"`
-	GPUs     []GPU     `json:"gpus"`
-	Topology *Topology `json:"topology,omitempty"`
-	Absent   string    `json:"absent,omitempty"`
-}
-
-// nvmlRequest is what a line of input asks the child for.
-type nvmlRequest struct{ topology bool }
-
-// TopologyRequest is the line that asks the child for the wiring as well.
-const TopologyRequest = "topology"
 
 // NVMLSource reads the GPUs from NVML, by a child process that may hang or crash in the driver; where
 // there is no NVML, from nvidia-smi.
@@ -64,7 +46,7 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 			if s.Driver == nil {
 				s.Driver = &Driver{}
 			}
-			s.Driver.merge(answer.Driver)
+			s.Driver.Merge(answer.Driver)
 			nameSilent(answer.GPUs, s.Driver.GPUs)
 		}
 		s.GPUs = answer.GPUs
@@ -76,14 +58,6 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 		return patch, errors.New(answer.Driver.NVMLError)
 	}
 	return patch, note
-}
-
-// merge takes over what NVML knows of the driver.
-func (d *Driver) merge(from *Driver) {
-	if from.Version != "" {
-		d.Version = from.Version
-	}
-	d.CUDAVersion, d.LibraryVersion, d.NVMLError, d.NVMLReturn = from.CUDAVersion, from.LibraryVersion, from.NVMLError, from.NVMLReturn
 }
 
 // nameSilent gives a GPU that NVML cannot even find its name from /proc/driver/nvidia: both count the GPUs
@@ -103,19 +77,4 @@ func nameSilent(gpus []GPU, known []ProcGPU) {
 			g.UUID = p.UUID
 		}
 	}
-}
-
-// ServeNVML answers each line of input with one reading as a line of JSON, until the input ends. It is
-// what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too.
-func ServeNVML(ctx context.Context, in io.Reader, out io.Writer) error {
-	session := newNVMLSession()
-	defer session.stop()
-	enc := json.NewEncoder(out)
-	lines := bufio.NewScanner(in)
-	for ctx.Err() == nil && lines.Scan() {
-		if err := enc.Encode(session.answer(nvmlRequest{topology: lines.Text() == TopologyRequest})); err != nil {
-			return err
-		}
-	}
-	return lines.Err()
 }

@@ -160,29 +160,6 @@ type Package struct {
 	Version string `json:"version"`
 }
 
-// Driver is NVIDIA's kernel driver and what NVML says of it.
-type Driver struct {
-	Version        string            `json:"version,omitempty"`       // NVML's, else the kernel module's
-	CUDAVersion    string            `json:"cudaVersion,omitempty"`   // newest CUDA the driver serves: 12.8
-	ModuleVersion  string            `json:"moduleVersion,omitempty"` // /proc/driver/nvidia/version
-	ModuleFlavor   string            `json:"moduleFlavor,omitempty"`  // open, proprietary
-	LibraryVersion string            `json:"libraryVersion,omitempty"`
-	NVMLError      string            `json:"nvmlError,omitempty"` // NVML's own words where it does not start: Driver/library version mismatch
-	NVMLReturn     *int              `json:"nvmlReturn,omitempty"`
-	Params         map[string]string `json:"params,omitempty"` // /proc/driver/nvidia/params
-	GPUs           []ProcGPU         `json:"gpus,omitempty"`   // /proc/driver/nvidia/gpus
-}
-
-// ProcGPU is a folder of /proc/driver/nvidia/gpus.
-type ProcGPU struct {
-	BusID    string `json:"busId"`
-	Model    string `json:"model,omitempty"`
-	UUID     string `json:"uuid,omitempty"`
-	Minor    *int   `json:"minor,omitempty"`
-	Firmware string `json:"firmware,omitempty"`
-	Excluded *bool  `json:"excluded,omitempty"`
-}
-
 // Engine is the Docker engine that the chosen context leads to.
 type Engine struct {
 	Context           string             `json:"context,omitempty"`

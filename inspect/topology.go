@@ -2,37 +2,10 @@ package inspect
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 )
-
-// Topology is how the GPUs are wired: to the processors and to one another.
-type Topology struct {
-	GPUs  []GPUPlace `json:"gpus"`
-	Pairs []GPUPair  `json:"pairs"` // each pair once, A before B
-}
-
-// GPUPlace is where a GPU is attached.
-type GPUPlace struct {
-	Index        int    `json:"index"`
-	CPUAffinity  string `json:"cpuAffinity,omitempty"`  // the processors nearest to it: 0-55,112-167
-	NUMAAffinity string `json:"numaAffinity,omitempty"` // the memory nodes nearest to it: 0
-	GPUNUMANode  *int   `json:"gpuNumaNode,omitempty"`  // the node that the GPU's own memory is, on Grace and the like
-}
-
-// GPUPair is the way from one GPU to another. Level is what the way over PCIe passes, in the words of
-// nvidia-smi: PIX at most one switch, PXB several, PHB the host bridge, NODE host bridges of one NUMA
-// node, SYS the link between NUMA nodes. NVLinks is the number of links that join the two, directly or
-// through switches.
-type GPUPair struct {
-	A       int    `json:"a"`
-	B       int    `json:"b"`
-	Level   string `json:"level,omitempty"`
-	NVLinks int    `json:"nvlinks,omitempty"`
-}
 
 // TopologySource reads the GPUs, as [NVMLSource] does, and how they are wired.
 var TopologySource = Source{Name: "topology", Local: true, Read: readTopology}
@@ -48,27 +21,6 @@ func readTopology(ctx context.Context, m Machine) (Patch, error) {
 			s.Topology = sysTopology(m.Root, s.GPUs)
 		}
 	}, err
-}
-
-// NVLinksBetween is the number of active links that join two GPUs. Behind switches every link of one GPU
-// reaches every link of the other, so the smaller number counts.
-func NVLinksBetween(a, b GPU) int {
-	direct, switchesA, switchesB := 0, 0, 0
-	for _, l := range a.NVLinks {
-		switch {
-		case l.Active == nil || !*l.Active:
-		case l.RemoteType == "switch":
-			switchesA++
-		case l.Remote != "" && l.Remote == b.PCIBusID:
-			direct++
-		}
-	}
-	for _, l := range b.NVLinks {
-		if l.Active != nil && *l.Active && l.RemoteType == "switch" {
-			switchesB++
-		}
-	}
-	return direct + min(switchesA, switchesB)
 }
 
 // sysTopology is what /sys tells of the wiring, where NVML tells nothing.
@@ -129,24 +81,4 @@ func pciLevel(a, b []string, sameNode bool) string {
 		return "PIX"
 	}
 	return "PXB"
-}
-
-// ranges writes ascending numbers as the kernel writes lists: 0-3,8.
-func ranges(numbers []int) string {
-	var b strings.Builder
-	for i := 0; i < len(numbers); {
-		end := i
-		for end+1 < len(numbers) && numbers[end+1] == numbers[end]+1 {
-			end++
-		}
-		if b.Len() > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteString(strconv.Itoa(numbers[i]))
-		if end > i {
-			fmt.Fprintf(&b, "-%d", numbers[end])
-		}
-		i = end + 1
-	}
-	return b.String()
 }

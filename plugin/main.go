@@ -29,8 +29,8 @@ import (
 // name is the plugin's command below docker.
 const name = "gpu"
 
-// nvmlCommand is the hidden command by which the binary reads NVML in a process of its own.
-const nvmlCommand = "__nvml"
+// nvmlCommand is the hidden command by which the binary reads NVML in a process of its own, which [announce] does.
+const nvmlCommand = announce.NVMLCommand
 
 // exitUsage is docker's exit code for a command line it cannot take.
 const exitUsage = 125
@@ -43,8 +43,6 @@ func Main(version string, args []string) int {
 	}
 	if len(args) > 1 {
 		switch args[1] {
-		case nvmlCommand:
-			return serveNVML(args[2:], os.Stdin, os.Stdout, os.Stderr)
 		case k8sCleanCommand:
 			return serveK8sClean(os.Stdin, os.Stderr)
 		case openCommand:
@@ -157,23 +155,6 @@ func standalone(args []string) []string {
 		return args
 	}
 	return slices.Insert(slices.Clone(args), at, name)
-}
-
-// serveNVML is the child process: one reading as JSON, with --topology one with the wiring, or with
-// --stream one for each line of input.
-func serveNVML(args []string, in io.Reader, out, stderr io.Writer) int {
-	switch {
-	case slices.Contains(args, "--stream"):
-	case slices.Contains(args, "--topology"):
-		in = strings.NewReader(inspect.TopologyRequest + "\n")
-	default:
-		in = strings.NewReader("\n")
-	}
-	if err := inspect.ServeNVML(context.Background(), in, out); err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // serveOpen is the child process that tells whether device nodes can be opened.

@@ -6,11 +6,9 @@ import (
 	"testing"
 )
 
-// The test binary stands in for docker-gpu where that starts itself to ask the driver in a process of its own.
+// The test binary stands in for docker-gpu where that starts itself to try devices in a process of its own; for NVML package announce
+// does so.
 func TestMain(m *testing.M) {
-	if at := slices.Index(os.Args, nvmlCommand); at == 1 {
-		os.Exit(serveNVML(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
-	}
 	if at := slices.Index(os.Args, openCommand); at == 1 {
 		os.Exit(serveOpen(os.Args[2:], os.Stdout))
 	}

@@ -1,6 +1,6 @@
 //go:build cgo && linux
 
-package inspect
+package gpu
 
 import (
 	"fmt"
@@ -44,7 +44,7 @@ func newNVMLSession() *nvmlSession {
 }
 
 // start starts the library, or says why it does not.
-func (s *nvmlSession) start() *NVMLAnswer {
+func (s *nvmlSession) start() *Answer {
 	if !s.since.IsZero() && s.now().Sub(s.since) < restartAfter {
 		return nil
 	}
@@ -58,9 +58,9 @@ func (s *nvmlSession) start() *NVMLAnswer {
 		if path := os.Getenv(LibraryVariable); path != "" {
 			name = path
 		}
-		return &NVMLAnswer{Absent: name + " is not installed"}
+		return &Answer{Absent: name + " is not installed"}
 	default:
-		return &NVMLAnswer{Driver: &Driver{NVMLError: words(ret), NVMLReturn: ptr(int(ret))}}
+		return &Answer{Driver: &Driver{NVMLError: words(ret), NVMLReturn: ptr(int(ret))}}
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *nvmlSession) stop() {
 }
 
 // answer reads NVML once.
-func (s *nvmlSession) answer(request nvmlRequest) *NVMLAnswer {
+func (s *nvmlSession) answer(asked request) *Answer {
 	if failed := s.start(); failed != nil {
 		return failed
 	}
@@ -87,9 +87,9 @@ func (s *nvmlSession) answer(request nvmlRequest) *NVMLAnswer {
 	if ret != nvml.SUCCESS {
 		d.NVMLError, d.NVMLReturn = words(ret), ptr(int(ret))
 		s.stop()
-		return &NVMLAnswer{Driver: d}
+		return &Answer{Driver: d}
 	}
-	answer := &NVMLAnswer{Driver: d, GPUs: []GPU{}}
+	answer := &Answer{Driver: d, GPUs: []GPU{}}
 	devices := make([]nvml.Device, count)
 	for i := range count {
 		device, ret := s.lib.DeviceGetHandleByIndex(i)
@@ -100,7 +100,7 @@ func (s *nvmlSession) answer(request nvmlRequest) *NVMLAnswer {
 		devices[i] = device
 		answer.GPUs = append(answer.GPUs, s.gpu(i, device))
 	}
-	if request.topology {
+	if asked.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)
 	}
 	return answer

@@ -1,6 +1,6 @@
 //go:build cgo && linux
 
-package inspect
+package gpu
 
 import (
 	"fmt"

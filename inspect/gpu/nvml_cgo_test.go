@@ -1,6 +1,6 @@
 //go:build cgo && linux
 
-package inspect
+package gpu
 
 import (
 	"encoding/json"
@@ -48,7 +48,7 @@ func TestMockedMachines(t *testing.T) {
 		{"dgxb200", dgxb200.New(), "NVIDIA B200 180GB HBM3e", "Blackwell", "10.0", "560.28.03"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := mockSession(c.server).answer(nvmlRequest{topology: true})
+			a := mockSession(c.server).answer(request{topology: true})
 			if a.Absent != "" || a.Driver.Version != c.driver || len(a.GPUs) != 8 {
 				t.Fatalf("%+v, %d GPUs", a.Driver, len(a.GPUs))
 			}
@@ -126,7 +126,7 @@ func TestProcessesOfAGPU(t *testing.T) {
 			}
 			s := dgxh100.New()
 			s.Devices = []nvml.Device{d}
-			a := mockSession(s, "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses_v2", "nvmlDeviceGetProcessUtilization").answer(nvmlRequest{})
+			a := mockSession(s, "nvmlDeviceGetComputeRunningProcesses_v3", "nvmlDeviceGetGraphicsRunningProcesses", "nvmlDeviceGetMPSComputeRunningProcesses_v2", "nvmlDeviceGetProcessUtilization").answer(request{})
 			got, err := json.Marshal(a.GPUs[0].Processes)
 			if err != nil {
 				t.Fatal(err)
@@ -151,7 +151,7 @@ func TestErrorsOfAGPU(t *testing.T) {
 		d.GetPowerUsageFunc = func() (uint32, nvml.Return) { return 0, ret }
 		s := dgxh100.New()
 		s.Devices = []nvml.Device{d}
-		g := mockSession(s, "nvmlDeviceGetPowerUsage").answer(nvmlRequest{}).GPUs[0]
+		g := mockSession(s, "nvmlDeviceGetPowerUsage").answer(request{}).GPUs[0]
 		if g.Error != want || g.PowerWatts != nil {
 			t.Errorf("%d: %q, %v", ret, g.Error, g.PowerWatts)
 		}
@@ -166,7 +166,7 @@ func TestFabric(t *testing.T) {
 	}
 	s := dgxh100.New()
 	s.Devices = []nvml.Device{d}
-	g := mockSession(s, "nvmlDeviceGetGpuFabricInfo").answer(nvmlRequest{}).GPUs[0]
+	g := mockSession(s, "nvmlDeviceGetGpuFabricInfo").answer(request{}).GPUs[0]
 	if g.FabricState != "completed" || g.FabricError == "" {
 		t.Errorf("%q, %q", g.FabricState, g.FabricError)
 	}
@@ -181,19 +181,19 @@ func TestSessionStartsAnew(t *testing.T) {
 	clock := time.Unix(0, 1)
 	session.now = func() time.Time { return clock }
 	for range 3 {
-		session.answer(nvmlRequest{})
+		session.answer(request{})
 	}
 	if starts != 1 {
 		t.Errorf("started %d times for 3 answers", starts)
 	}
 	clock = clock.Add(2 * restartAfter)
-	session.answer(nvmlRequest{})
+	session.answer(request{})
 	if starts != 2 {
 		t.Errorf("started %d times after its time", starts)
 	}
 	s.DeviceGetCountFunc = func() (int, nvml.Return) { return 0, nvml.ERROR_UNKNOWN }
-	session.answer(nvmlRequest{})
-	session.answer(nvmlRequest{})
+	session.answer(request{})
+	session.answer(request{})
 	if starts != 3 {
 		t.Errorf("started %d times after it failed", starts)
 	}
