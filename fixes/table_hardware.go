@@ -12,7 +12,7 @@ var tableHardware = []Entry{
 			{Match: "\\b(GPU|NVRM|Xid)\\b.{0,120}fallen off the bus|fallen off the bus.{0,80}\\bGPU", With: []string{"nvidia|NVRM|Xid|nvml|cuda"}, Weight: 84, Literals: []string{"fallenoffthebus"}},
 			{Match: "\\bGPU is lost", With: []string{"nvidia|NVRM|Xid|nvml|cuda|Unable to determine"}, Weight: 82, Literals: []string{"gpuislost"}},
 			{Match: "Unable to determine the device handle for (gpu|GPU)", Unless: "requires reset", Weight: 80, Literals: []string{"unabletodeterminethedevicehandleforgpu"}},
-			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?79\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}79\\b", Weight: 84, Literals: []string{"xid"}},
+			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?79\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}79\\b", Absent: []string{"end_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!"}, Weight: 84, Literals: []string{"xid"}},
 			{Match: "NVML_ERROR_GPU_IS_LOST|NVMLError_GpuIsLost", Weight: 82, Literals: []string{"_error_gpu_is_lost", "error_gpuislost"}},
 			{Match: "GPU has disappeared|cudaErrorDeviceUninitialized|reboot the system to recover this GPU", Weight: 66, Literals: []string{"cudaerrordeviceuninitialized", "gpuhasdisappeared", "rebootthesystemtorecoverthisgpu"}},
 		},
@@ -26,7 +26,7 @@ var tableHardware = []Entry{
 		Explains: []ID{"cgroup-device-lost", "uvm-broken"},
 		Symptoms: []Symptom{
 			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?\\d+", Unless: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?(48|63|64|79|94|95|154)\\b", Weight: 66, Literals: []string{"xid"}},
-			{Match: "\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\d{1,3}\\b", Unless: "\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|79|94|95|154)\\b|\\bXid\\W{0,3}\\(", With: []string{"nvidia|NVRM|gpu"}, Weight: 58, Literals: []string{"xid"}},
+			{Match: "\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\d{1,3}\\b", Unless: "\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|79|94|95|154)\\b|\\bXid\\W{0,3}\\(", With: []string{"nvidia|NVRM|gpu"}, Absent: []string{"end_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!"}, Weight: 58, Literals: []string{"xid"}},
 			{Match: "Timeout (waiting|after \\d+s?( of waiting)?) for RPC response from GPU|GSP RPC timeout", Weight: 58, Literals: []string{"forrpcresponsefromgpu", "gsprpctimeout"}},
 			{Match: "XidCriticalError|xid=\\d+|DCGM_FI_DEV_XID_ERRORS.{0,160} ([1-9]\\d*)(\\.0)?\\s*$", Unless: "(48|63|64|79|94|95|154)\\b", Weight: 52, Literals: []string{"xid"}},
 		},
@@ -62,7 +62,7 @@ var tableHardware = []Entry{
 		Explains: []ID{"xid-error", "gpu-not-requested", "cgroup-device-lost", "compute-mode-exclusive", "uvm-broken"},
 		Symptoms: []Symptom{
 			{Match: "GPU requires (a )?reset|GPU reset (is )?required|NVML_ERROR_RESET_REQUIRED|NVMLError_ResetRequired", Unless: "(Reset (is )?Required|RESET_REQUIRED)\\W{0,20}(No\\b|0\\b|false)", Weight: 76, Literals: []string{"_error_reset_required", "requiresareset", "requiresreset", "resetisrequired", "resetrequired"}},
-			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?154\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}154\\b", Weight: 78, Literals: []string{")154", "):154", "xid"}},
+			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?154\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}154\\b", Absent: []string{"end_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!"}, Weight: 78, Literals: []string{")154", "):154", "xid"}},
 			{Match: "GPU recovery action changed from", Weight: 76, Literals: []string{"gpurecoveryactionchangedfrom"}},
 			{Match: "(GPU )?(Recovery|Reset) (Action|Status)\\W{1,30}(Reset|Required|Drain and Reset|Node Reboot|Yes)", Unless: "Required ?: ?No", Weight: 66, Literals: []string{"recoveryaction", "recoverystatus", "resetaction", "resetstatus"}},
 			{Match: "Drain (and|&) Reset (Recommended)?\\W{1,10}Yes|drain and reset", With: []string{"gpu|nvidia"}, Weight: 58, Literals: []string{"&reset", "andreset"}},
@@ -77,7 +77,7 @@ var tableHardware = []Entry{
 		Explains: []ID{"xid-error", "gpu-reset-required", "nccl-problem", "gpu-not-requested"},
 		Symptoms: []Symptom{
 			{Match: "uncorrectable ECC error", Weight: 80, Literals: []string{"uncorrectableeccerror"}},
-			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?(48|63|64|94|95)\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|94|95)\\b", Weight: 80, Literals: []string{"xid"}},
+			{Match: "Xid\\W{0,3}\\([^)]{5,40}\\):? ?(48|63|64|94|95)\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|94|95)\\b", Absent: []string{"end_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!"}, Weight: 80, Literals: []string{"xid"}},
 			{Match: "CUDA_ERROR_ECC_UNCORRECTABLE|cudaErrorECCUncorrectable|NVML_ERROR_ECC", Weight: 80, Literals: []string{"_error_ecc_uncorrectable", "erroreccuncorrectable", "nvml_error_ecc"}},
 			{Match: "(Double|Multi)[- ]?Bit ECC|\\bDBE\\b.{0,40}(ECC|retire|GPU)|DBE \\(double bit", Unless: "DBE.{0,20}: ?0\\b|Double Bit( ECC)? ?: ?(0|N/A)", Weight: 68, Literals: []string{"dbe", "double*bitecc", "double-bitecc", "doublebitecc", "multi*bitecc", "multi-bitecc", "multibitecc"}},
 			{Match: "(Remapp(ed|ing) Rows?|Row ?Remap\\w*|Pending Page (Blacklist|Retirement)|page retirement|Retired Pages?|Pending).{0,60}(Pending|Failure|Failed)?\\W{0,10}: ?Yes\\b", Weight: 70, Literals: []string{"ageretirement", "emappedrow", "emappingrow", "endingpageblacklist", "owremap", "pending", "retiredpage"}},
