@@ -24,13 +24,14 @@ import (
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 	"github.com/docker-gpu/docker-gpu/plugin/announce"
+	"github.com/docker-gpu/docker-gpu/plugin/nvmlchild"
 )
 
 // name is the plugin's command below docker.
 const name = "gpu"
 
-// nvmlCommand is the hidden command by which the binary reads NVML in a process of its own, which [announce] does.
-const nvmlCommand = announce.NVMLCommand
+// nvmlCommand is the hidden command by which the binary reads NVML in a process of its own, which package nvmlchild does.
+const nvmlCommand = nvmlchild.Command
 
 // exitUsage is docker's exit code for a command line it cannot take.
 const exitUsage = 125

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The test binary stands in for docker-gpu where that starts itself to try devices in a process of its own; for NVML package announce
+// The test binary stands in for docker-gpu where that starts itself to try devices in a process of its own; for NVML package nvmlchild
 // does so.
 func TestMain(m *testing.M) {
 	if at := slices.Index(os.Args, openCommand); at == 1 {

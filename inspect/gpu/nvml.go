@@ -1,6 +1,6 @@
 // Package gpu reads NVML, in a process of its own: a call into a broken driver can hang or end it. It holds
 // the types of what NVML tells, which package inspect has under the same names, and imports next to nothing, so
-// that the process need not wait for packages that it has no use for: see package announce.
+// that the process need not wait for packages that it has no use for: see package nvmlchild.
 package gpu
 
 import (

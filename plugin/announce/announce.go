@@ -1,5 +1,4 @@
-// Package announce tells docker what plugin this is, and reads NVML where the program has started itself for that, before the
-// rest of the program is initialised.
+// Package announce tells docker what plugin this is, before the rest of the program is initialised.
 //
 // docker asks every plugin for its metadata at each `docker --help` and `docker info`, and most of what a Go program
 // of this size does until then is to initialise packages that the answer does not need (the JSON schemas of compose
@@ -9,15 +8,8 @@
 package announce
 
 import (
-	"context"
-	"fmt"
-	"io"
 	"os"
-	"slices"
 	"strconv"
-	"strings"
-
-	"github.com/docker-gpu/docker-gpu/inspect/gpu"
 )
 
 // Version is set by the linker: -ldflags "-X github.com/docker-gpu/docker-gpu/plugin/announce.Version=…".
@@ -34,39 +26,13 @@ const (
 // command is docker's question; its name stands in cli-plugins/metadata, which is not imported for that.
 const command = "docker-cli-plugin-metadata"
 
-// NVMLCommand is the hidden command by which the binary reads NVML in a process of its own.
-const NVMLCommand = "__nvml"
-
 func init() {
-	if len(os.Args) < 2 {
-		return
-	}
-	switch os.Args[1] {
-	case command:
+	if len(os.Args) > 1 && os.Args[1] == command {
 		if _, err := os.Stdout.WriteString(JSON()); err != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
-	case NVMLCommand:
-		os.Exit(serveNVML(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
-}
-
-// serveNVML is the child process: one reading as JSON, with --topology one with the wiring, or with
-// --stream one for each line of input.
-func serveNVML(args []string, in io.Reader, out, stderr io.Writer) int {
-	switch {
-	case slices.Contains(args, "--stream"):
-	case slices.Contains(args, "--topology"):
-		in = strings.NewReader(gpu.TopologyRequest + "\n")
-	default:
-		in = strings.NewReader("\n")
-	}
-	if err := gpu.Serve(context.Background(), in, out); err != nil {
-		fmt.Fprintln(stderr, err)
-		return 1
-	}
-	return 0
 }
 
 // JSON is the answer.
