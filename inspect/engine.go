@@ -184,6 +184,9 @@ func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, te
 		return "ssh", said, fmt.Errorf("%s: %s", endpoint, said)
 	case errors.Is(err, syscall.ECONNREFUSED) || client.IsErrConnectionFailed(err):
 		// The client hides the cause behind its own sentence; the socket itself tells more.
+		if strings.HasPrefix(endpoint, "ssh://") { // ssh ended before its words could be read
+			return "ssh", "the connection was closed", fmt.Errorf("%s: ssh: the connection was closed", endpoint)
+		}
 		if address, ok := strings.CutPrefix(endpoint, "tcp://"); ok {
 			if conn, dialErr := (&net.Dialer{}).DialContext(ctx, "tcp", address); dialErr != nil {
 				var dns *net.DNSError
