@@ -139,19 +139,7 @@ func runAudit(ctx context.Context, app *app, opts *auditOptions) error {
 		scope.Only = append(scope.Only, fixes.ID(strings.TrimSpace(id)))
 	}
 	d := fixes.Audit(s, policy, scope)
-	answer := diagnoseAnswer{SchemaVersion: inspect.SchemaVersion, Diagnosis: d, Sources: failedSources(s)}
-	switch opts.format {
-	case "", "table":
-		err = writeAudit(app.out(), s, d)
-	case "json":
-		err = writeJSON(app.out(), answer, "  ")
-	default:
-		err = writeTemplate(app.out(), opts.template(), answer)
-	}
-	if err == nil && d.Bad() {
-		return errFound
-	}
-	return err
+	return opts.found(app, s, d, func() error { return writeAudit(app.out(), s, d) })
 }
 
 // writeAudit prints the findings: one text for each id, with all containers that it concerns.

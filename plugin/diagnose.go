@@ -148,14 +148,23 @@ func runDiagnose(ctx context.Context, app *app, opts *diagnoseOptions) error {
 	if err != nil {
 		return err
 	}
+	return opts.found(app, s, d, func() error {
+		return writeDiagnosis(app.out(), s, d, len(opts.containers) > 0 || len(opts.only) > 0)
+	})
+}
+
+// found writes what diagnose or audit found: as text by the command's own table, else as both do it; an
+// error where it is a problem.
+func (r *reading) found(app *app, s *inspect.Snapshot, d fixes.Diagnosis, table func() error) error {
 	answer := diagnoseAnswer{SchemaVersion: inspect.SchemaVersion, Diagnosis: d, Sources: failedSources(s)}
-	switch opts.format {
+	var err error
+	switch r.format {
 	case "", "table":
-		err = writeDiagnosis(app.out(), s, d, len(opts.containers) > 0 || len(opts.only) > 0)
+		err = table()
 	case "json":
 		err = writeJSON(app.out(), answer, "  ")
 	default:
-		err = writeTemplate(app.out(), opts.template(), answer)
+		err = writeTemplate(app.out(), r.template(), answer)
 	}
 	if err == nil && d.Bad() {
 		return errFound
