@@ -12,6 +12,7 @@ import (
 
 var (
 	corpusTexts = flag.Bool("corpus.texts", false, "print the texts of the cases of the dev part that failed")
+	corpusDir   = flag.String("corpus.dir", "", "score the cases of this folder as well, of reports that stand in neither part yet")
 	corpusAll   = flag.Bool("corpus.all", false, "put every form on every case, not on a sample")
 )
 
@@ -105,6 +106,17 @@ func (s *corpusScore) String() string {
 }
 
 func TestCorpusScore(t *testing.T) {
+	if *corpusDir != "" {
+		t.Run("blind", func(t *testing.T) {
+			var s corpusScore
+			for _, c := range readCases(t, *corpusDir) {
+				if got := answer(t, c.Text); !s.count(c, got) && *corpusTexts {
+					t.Logf("%s got %s:\n%s", c.ID, name(got), c.Text)
+				}
+			}
+			t.Log(s.String())
+		})
+	}
 	for _, part := range corpusParts {
 		t.Run(part, func(t *testing.T) {
 			var s corpusScore

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,19 +30,25 @@ const notGPURelated = "not-gpu-related"
 // scored.
 func readCorpus(tb testing.TB, part string) []corpusCase {
 	tb.Helper()
+	return readCases(tb, filepath.Join("testdata", "corpus", part))
+}
+
+// readCases reads all cases of one folder.
+func readCases(tb testing.TB, folder string) []corpusCase {
+	tb.Helper()
 	var all []corpusCase
-	files, err := fs.Glob(os.DirFS("testdata/corpus/"+part), "*.cases")
+	files, err := fs.Glob(os.DirFS(folder), "*.cases")
 	if err != nil || len(files) == 0 {
-		tb.Fatalf("no files of cases in testdata/corpus/%s: %v", part, err)
+		tb.Fatalf("no files of cases in %s: %v", folder, err)
 	}
 	for _, name := range files {
-		text, err := os.ReadFile(path.Join("testdata/corpus", part, name))
+		text, err := os.ReadFile(filepath.Join(folder, name))
 		if err != nil {
 			tb.Fatal(err)
 		}
 		cases, err := parseCases(strings.TrimSuffix(name, ".cases"), string(text))
 		if err != nil {
-			tb.Fatalf("testdata/corpus/%s/%s: %v", part, name, err)
+			tb.Fatalf("%s: %v", filepath.Join(folder, name), err)
 		}
 		all = append(all, cases...)
 	}
