@@ -121,7 +121,7 @@ func (c *ImageCheck) driver(s *inspect.Snapshot, image *inspect.Image) {
 
 // byCUDA judges an image that says its CUDA version and demands nothing.
 func (c *ImageCheck) byCUDA(facts RequireFacts, image *inspect.Image) {
-	if compareDotted(majorMinor(image.CUDAVersion), facts.CUDA) > 0 && !MinorCompatible(image.CUDAVersion, facts.Driver) {
+	if compareDotted(inspect.MajorMinor(image.CUDAVersion), facts.CUDA) > 0 && !MinorCompatible(image.CUDAVersion, facts.Driver) {
 		c.Findings = append(c.Findings, NewFinding("cuda-driver-too-old", Evidence{Source: "image", Text: "CUDA_VERSION=" + image.CUDAVersion},
 			Evidence{Source: "driver", Text: fmt.Sprintf("driver %s, CUDA up to %s", facts.Driver, facts.CUDA)}))
 	}
@@ -129,7 +129,7 @@ func (c *ImageCheck) byCUDA(facts RequireFacts, image *inspect.Image) {
 
 // compatibility notes by what an image runs whose CUDA is newer than the driver's.
 func (c *ImageCheck) compatibility(facts RequireFacts, image *inspect.Image) {
-	cuda := majorMinor(image.CUDAVersion)
+	cuda := inspect.MajorMinor(image.CUDAVersion)
 	if cuda == "" || facts.CUDA == "" || compareDotted(cuda, facts.CUDA) <= 0 || len(c.Findings) > 0 {
 		return
 	}
@@ -148,7 +148,7 @@ func wantedCUDA(image *inspect.Image) string {
 		version, _, _ = strings.Cut(version, ",")
 		return version
 	}
-	return majorMinor(image.CUDAVersion)
+	return inspect.MajorMinor(image.CUDAVersion)
 }
 
 // requirementsUnchecked says why nothing on this machine checks an image's requirements, or "".
@@ -196,7 +196,7 @@ func goArch(arch string) string {
 }
 
 func archUnsupported(cuda, whose, arch, gpu string) (Finding, bool) {
-	outside := archOutside(majorMinor(cuda), arch)
+	outside := archOutside(inspect.MajorMinor(cuda), arch)
 	if outside == "" {
 		return Finding{}, false
 	}

@@ -429,7 +429,7 @@ func requirementsUnmet(s *inspect.Snapshot) []Finding {
 	for i := range s.Containers {
 		c := &s.Containers[i]
 		granted := slices.ContainsFunc(c.Grant.By, func(by string) bool { return by != inspect.ByPrivileged })
-		if !live(c) || !granted || c.State != "created" && c.Error == "" && MinorCompatible(majorMinor(c.Asks.CUDAVersion), driverVersion(s)) {
+		if !live(c) || !granted || c.State != "created" && c.Error == "" && MinorCompatible(inspect.MajorMinor(c.Asks.CUDAVersion), driverVersion(s)) {
 			continue
 		}
 		image := &inspect.Image{Require: c.Asks.Require, CUDAVersion: c.Asks.CUDAVersion, Legacy: c.Asks.LegacyImage}

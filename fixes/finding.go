@@ -1,6 +1,9 @@
 package fixes
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // ID names a root cause: one of the taxonomy, the same in diagnose, explain, fix, audit and the
 // documentation.
@@ -59,4 +62,12 @@ func NewFinding(id ID, evidence ...Evidence) Finding {
 		evidence = []Evidence{}
 	}
 	return Finding{ID: id, Severity: e.Severity, Title: e.Title, Cause: e.Cause, Evidence: evidence, Playbook: e.Playbook, Steps: steps, Docs: e.Docs, Question: e.Question}
+}
+
+// Counted is a number with its noun: 1 GPU, 8 GPUs.
+func Counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

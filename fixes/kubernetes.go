@@ -44,21 +44,14 @@ func JudgeCluster(c *inspect.Cluster) Verdict {
 		if f := noPlugin(c); len(c.DaemonSets) > 0 {
 			return Verdict{Code: GPUUnusable, Text: f.Cause, Next: "docker gpu k8s diagnose"}
 		}
-		return Verdict{Code: NoGPU, Text: fmt.Sprintf("No GPU on offer on %s: NVIDIA's device plugin is not installed.", counted(len(c.Nodes), "node")), Next: "docker gpu k8s diagnose"}
+		return Verdict{Code: NoGPU, Text: fmt.Sprintf("No GPU on offer on %s: NVIDIA's device plugin is not installed.", Counted(len(c.Nodes), "node")), Next: "docker gpu k8s diagnose"}
 	}
-	v := Verdict{Code: OK, Text: fmt.Sprintf("%d of %s free on %s.", free, counted(total, "GPU"), counted(nodes, "node"))}
+	v := Verdict{Code: OK, Text: fmt.Sprintf("%d of %s free on %s.", free, Counted(total, "GPU"), Counted(nodes, "node"))}
 	if waiting > 0 {
 		v.Text += fmt.Sprintf(" %s for a GPU.", map[bool]string{true: "1 pod waits", false: strconv.Itoa(waiting) + " pods wait"}[waiting == 1])
 		v.Next = "docker gpu k8s diagnose"
 	}
 	return v
-}
-
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func sum(resources map[string]int) (n int) {

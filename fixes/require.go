@@ -231,21 +231,9 @@ func Requirements(image *inspect.Image, facts RequireFacts) []Requirement {
 		found = append(found, EvaluateRequirement(name, image.Require[name], facts))
 	}
 	if image.Legacy {
-		if v := majorMinor(image.CUDAVersion); v != "" {
+		if v := inspect.MajorMinor(image.CUDAVersion); v != "" {
 			found = append(found, EvaluateRequirement("CUDA_VERSION", "cuda>="+v, facts))
 		}
 	}
 	return found
 }
-
-// majorMinor is 12.4 of 12.4.1, or "" of what is no version.
-func majorMinor(version string) string {
-	major, rest, ok := strings.Cut(version, ".")
-	minor, _, _ := strings.Cut(rest, ".")
-	if !ok || !isDigits(major) || !isDigits(minor) {
-		return ""
-	}
-	return major + "." + minor
-}
-
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }

@@ -62,7 +62,7 @@ func PlanSwarm(s *inspect.Snapshot, opts SwarmOptions, target Target) (SwarmPlan
 		for i, name := range plan.Names {
 			entries[i] = SwarmKind + "=" + name
 		}
-		text, changes := fmt.Sprintf("Offer %s to the swarm as %s: %s", counted(len(entries), "GPU"), SwarmKind, resourcesKey), []JSONChange(nil)
+		text, changes := fmt.Sprintf("Offer %s to the swarm as %s: %s", Counted(len(entries), "GPU"), SwarmKind, resourcesKey), []JSONChange(nil)
 		if opts.DefaultRuntime {
 			if _, registered := e.Runtimes["nvidia"]; !registered {
 				return plan, errors.New("the runtime nvidia is not registered with the engine: docker gpu fix runtime-not-registered")

@@ -316,7 +316,7 @@ func writeImage(b *strings.Builder, width int, a *checkAnswer) {
 	size := ""
 	switch {
 	case i.PullBytes != nil && i.Layers != nil:
-		size = fmt.Sprintf("%s to pull in %s", bytesText(*i.PullBytes), plural(*i.Layers, "layer"))
+		size = fmt.Sprintf("%s to pull in %s", bytesText(*i.PullBytes), fixes.Counted(*i.Layers, "layer"))
 	case i.SizeBytes != nil:
 		size = bytesText(*i.SizeBytes) + " on disk"
 	}
@@ -387,7 +387,7 @@ func writeRequirement(b *strings.Builder, width int, r fixes.Requirement) {
 		b.WriteString(shorten(fmt.Sprintf("    %s %s   (%s)", metSign(alternative.Satisfied), harmlessName(alternative.Text), orNotKnown(strings.Join(have, ", "))), width) + "\n")
 	}
 	if others > 0 {
-		b.WriteString(fmt.Sprintf("    ✗ %s for other brands (--no-trunc shows them)\n", plural(others, "alternative")))
+		b.WriteString(fmt.Sprintf("    ✗ %s for other brands (--no-trunc shows them)\n", fixes.Counted(others, "alternative")))
 	}
 }
 

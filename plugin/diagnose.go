@@ -233,27 +233,6 @@ func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narro
 	return err
 }
 
-// fill breaks a text at blanks into lines of at most width cells, each with prefix in front.
-func fill(text string, width int, prefix string) string {
-	var b strings.Builder
-	line := ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case cells(prefix)+cells(line)+1+cells(word) > width:
-			b.WriteString(prefix + line + "\n")
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	if line != "" {
-		b.WriteString(prefix + line + "\n")
-	}
-	return b.String()
-}
-
 var severityMarks = map[fixes.Severity]string{fixes.Error: "✗", fixes.Warning: "!", fixes.Info: "i"}
 
 func writeFinding(b *strings.Builder, f fixes.Finding) {

@@ -151,7 +151,7 @@ func writeCluster(out io.Writer, width int, a clusterAnswer, namespace string) e
 	}
 	nodes := ""
 	if a.Nodes != nil {
-		nodes = plural(len(a.Nodes), "node")
+		nodes = fixes.Counted(len(a.Nodes), "node")
 	}
 	for _, line := range [][2]string{{"Cluster", parts(a.Context, nodes)}, {"NVIDIA", parts(components...)}, {"Runtime", parts(labelled("runtime class ", strings.Join(classes, ", ")))}} {
 		if line[1] != "" {

@@ -95,7 +95,7 @@ func runK8sTest(ctx context.Context, app *app, opts *k8sTestOptions) error {
 			return fmt.Errorf("docker gpu: the test pod ran, its output cannot be read: %w", err)
 		}
 		fmt.Fprint(app.out(), harmlessText(string(logs)))
-		fmt.Fprintf(app.out(), "\n✓ A pod with %s ran on node %s.\n", plural(opts.gpus, "GPU"), harmlessName(p.Node))
+		fmt.Fprintf(app.out(), "\n✓ A pod with %s ran on node %s.\n", fixes.Counted(opts.gpus, "GPU"), harmlessName(p.Node))
 		return nil
 	}
 	return explainTestPod(ctx, app, opts, namespace, name, reason)

@@ -218,3 +218,41 @@ func shorten(s string, width int) string {
 	}
 	return runewidth.Truncate(s, width, "…")
 }
+
+// wrap breaks a sentence between words so that the terminal does not break it within one. What follows the first
+// line is indented by two cells; a width of 0 is a terminal's that nobody knows.
+func wrap(s string, width int) string {
+	if width <= 0 || cells(s) <= width {
+		return s + "\n"
+	}
+	first := ""
+	if strings.HasPrefix(s, "  ") {
+		first = "  "
+	}
+	return fillLines(s, width, first, "  ")
+}
+
+// fill breaks a text at blanks into lines of at most width cells, each with prefix in front.
+func fill(text string, width int, prefix string) string {
+	return fillLines(text, width, prefix, prefix)
+}
+
+func fillLines(text string, width int, first, next string) string {
+	var b strings.Builder
+	prefix, line := first, ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case cells(prefix)+cells(line)+1+cells(word) > width:
+			b.WriteString(prefix + line + "\n")
+			prefix, line = next, word
+		default:
+			line += " " + word
+		}
+	}
+	if line != "" {
+		b.WriteString(prefix + line + "\n")
+	}
+	return b.String()
+}

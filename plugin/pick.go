@@ -332,7 +332,7 @@ func (p *pickFlags) pickOrWait(ctx context.Context, app *app, machine inspect.Ma
 		defer cancel()
 		ctx = limited
 	}
-	stop := app.progress(ctx, fmt.Sprintf("waiting for %s", plural(p.count, "GPU")))
+	stop := app.progress(ctx, fmt.Sprintf("waiting for %s", fixes.Counted(p.count, "GPU")))
 	defer stop()
 	var last error
 	for {

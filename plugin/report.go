@@ -238,11 +238,11 @@ func reportContents(rep *supportReport) []string {
 	add(s.Toolkit != nil, "toolkit")
 	add(s.CDI != nil, "CDI")
 	add(s.Project != nil, "project")
-	add(s.GPUs != nil, plural(len(s.GPUs), "GPU"))
-	add(s.Containers != nil, plural(len(s.Containers), "container"))
-	contents := []string{"facts: " + strings.Join(parts, ", "), "findings: " + plural(len(rep.Findings), "finding")}
+	add(s.GPUs != nil, fixes.Counted(len(s.GPUs), "GPU"))
+	add(s.Containers != nil, fixes.Counted(len(s.Containers), "container"))
+	contents := []string{"facts: " + strings.Join(parts, ", "), "findings: " + fixes.Counted(len(rep.Findings), "finding")}
 	if s.KernelLog != nil || s.EngineLog != nil {
-		contents = append(contents, fmt.Sprintf("logs: %s of the kernel, %s of the engine", plural(len(s.KernelLog), "line"), plural(len(s.EngineLog), "line")))
+		contents = append(contents, fmt.Sprintf("logs: %s of the kernel, %s of the engine", fixes.Counted(len(s.KernelLog), "line"), fixes.Counted(len(s.EngineLog), "line")))
 	}
 	lines := 0
 	for _, c := range s.Containers {
@@ -251,9 +251,9 @@ func reportContents(rep *supportReport) []string {
 		}
 	}
 	if lines > 0 {
-		contents = append(contents, plural(lines, "line")+" of containers' logs")
+		contents = append(contents, fixes.Counted(lines, "line")+" of containers' logs")
 	}
-	return append(contents, "versions: "+plural(len(rep.Versions), "program"))
+	return append(contents, "versions: "+fixes.Counted(len(rep.Versions), "program"))
 }
 
 func sayReport(app *app, rep *supportReport, written []wroteFile) error {

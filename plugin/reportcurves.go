@@ -19,6 +19,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/docker-gpu/docker-gpu/fixes"
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
 
@@ -100,7 +101,7 @@ func readCurves(path string, r *inspect.Redactor) ([]curveGroup, error) {
 		}
 	}
 	if len(at) < 2 {
-		return nil, fmt.Errorf("docker gpu: recording %s holds %s: a curve needs two", path, plural(len(at), "moment"))
+		return nil, fmt.Errorf("docker gpu: recording %s holds %s: a curve needs two", path, fixes.Counted(len(at), "moment"))
 	}
 	var groups []curveGroup
 	for _, g := range []struct {

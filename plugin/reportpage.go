@@ -218,7 +218,7 @@ func drawTopology(s *inspect.Snapshot) template.HTML {
 			}
 		}
 		fmt.Fprintf(&boxes, `<rect class="switch" x="1" y="%d" width="%d" height="30" rx="8"/><text class="gpuname" x="%d" y="%d">NVSwitch</text>`, y+4, width, pad+1, y+24)
-		words = append(words, plural(len(switched), "GPU")+" linked by NVSwitch")
+		words = append(words, fixes.Counted(len(switched), "GPU")+" linked by NVSwitch")
 		y += 34 + gap
 	}
 	for _, node := range nodes {

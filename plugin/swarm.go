@@ -198,7 +198,7 @@ func runSwarm(ctx context.Context, app *app, opts *swarmOptions) error {
 		return refuse("%s", err)
 	}
 	if opts.format != "json" {
-		say := "Done and verified: the engine offers " + plural(len(answer.GPUs), "GPU") + " to its swarm."
+		say := "Done and verified: the engine offers " + fixes.Counted(len(answer.GPUs), "GPU") + " to its swarm."
 		if !opts.Enable {
 			say = "Done and verified: the engine offers no GPU to its swarm."
 		}
@@ -214,7 +214,7 @@ func writeSwarmPlan(app *app, a *swarmAnswer, needed []fixStep) error {
 	var b strings.Builder
 	switch {
 	case len(needed) == 0 && a.Action == "enable":
-		fmt.Fprintf(&b, "The engine offers its %s already: nothing to do.\n", plural(len(a.GPUs), "GPU"))
+		fmt.Fprintf(&b, "The engine offers its %s already: nothing to do.\n", fixes.Counted(len(a.GPUs), "GPU"))
 	case len(needed) == 0:
 		b.WriteString("The engine offers no GPU to a swarm: nothing to do.\n")
 	default:

@@ -314,7 +314,7 @@ var errUnplayable = errors.New("not a frame")
 
 // end remembers why there are no more frames. Without any it is an error.
 func (f *replayFeed) end(why string, err error) error {
-	f.why = fmt.Sprintf("%s: %s (%s)", f.name, why, plural(f.frames, "frame"))
+	f.why = fmt.Sprintf("%s: %s (%s)", f.name, why, fixes.Counted(f.frames, "frame"))
 	if f.frames == 0 {
 		return fmt.Errorf("docker gpu: %s: %s", f.name, why)
 	}
