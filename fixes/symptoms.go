@@ -354,8 +354,8 @@ func (w *window) try(h hit) {
 		if unless.match(text) {
 			return
 		}
-		if first == last && ref.Lines == 0 && w.width(h.line) >= 60 { // what speaks against it may stand in the wrapped rest
-			if a, b := w.wrapped(h.line); a < b && unless.match(w.join(max(a, h.line-1), min(b, h.line+1), "")) {
+		if first == last && ref.Lines == 0 && (w.width(h.line) >= 60 || h.line > 0 && w.width(h.line-1) >= 60) { // what speaks against it may stand in the wrapped rest
+			if a, b := w.wrapped(h.line); a < b && unless.match(w.join(a, min(b, h.line+1), "")) {
 				return
 			}
 		}

@@ -33,6 +33,9 @@ var tableCdi = []Entry{
 			{Match: "failed to (create|initiali[sz]e|load|construct) (CDI|nvcdi|cdi library)\\w*.{0,80}", Unless: "Failed to inject", With: []string{"nvidia"}, Weight: 46, Literals: []string{"failedtoconstructcdi", "failedtoconstructnvcdi", "failedtocreatecdi", "failedtocreatenvcdi", "failedtoinitialisecdi", "failedtoinitialisenvcdi", "failedtoinitializecdi", "failedtoinitializenvcdi", "failedtoloadcdi", "failedtoloadnvcdi"}},
 			{Match: "nvidia-cdi-refresh\\.(service|path).{0,80}(fail|error|exit)", Weight: 60, Literals: []string{"nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service"}},
 			{Match: "failed to (create|get) .{0,40}(discoverer|edits) .{0,120}(driver (files|libraries|version)|common)", Weight: 58, Literals: []string{"failedtocreate", "failedtoget"}},
+			{Match: "nvidia-cdi-refresh\\.(service|path)\\W.{0,240}(Active: failed|Start request repeated|Scheduled restart job|code=exited, status=[1-9])", Lines: 4, Weight: 60, Literals: []string{"nvidia-cdi-refresh.path", "nvidia-cdi-refresh.service"}},
+			{Match: "nvidia-ctk:? (cdi generate:? )?symbol lookup error|ExecStart=\\S*nvidia-ctk cdi generate.{0,80}status=[1-9]", Weight: 60, Literals: []string{"nvidia-ctk:cdigenerate:symbollookuperror", "nvidia-ctk:cdigeneratesymbollookuperror", "nvidia-ctk:symbollookuperror", "nvidia-ctkcdigenerate", "nvidia-ctksymbollookuperror"}},
+			{Match: "empty device edits|failed to save CDI spec", Weight: 58, Literals: []string{"emptydeviceedits", "failedtosavecdispec"}},
 		},
 		Steps: []Advice{
 			{Text: "See the reason on the host", Command: "sudo nvidia-ctk --debug cdi generate > /dev/null"},
@@ -53,6 +56,7 @@ var tableCdi = []Entry{
 			{Match: "(error|failed).{0,60}(injecting|inject|mount\\w*).{0,80}(nvidia|libcuda)\\S*\\.so\\.\\d{3}\\.\\d+", With: []string{"no such file", "CDI|cdi|nvidia\\.com/gpu"}, Weight: 60, Literals: []string{"inject", "mount"}},
 			{Match: "(statfs|stat|lstat|fulfil\\w*|mount\\w*|bind|source path)\\W.{0,160}/(usr|etc|lib\\w*|opt|nix)/\\S*(nvidia|libcuda|nvoptix|glvnd)\\S*.{0,120}(no such file|does not exist)", Unless: "/dev/nvidia|persistenced|nvidia-(container|ctk|cdi-hook)|file exists|/usr/lib/wsl|ldconfig|pattern ", With: []string{"CDI|podman|nvidia\\.com/gpu|fulfil|OCI runtime"}, Absent: []string{"failed to generate CDI spec"}, Weight: 60, Literals: []string{"doesnotexist", "nosuchfile"}},
 			{Match: "(no such file or directory|does not exist)", Unless: "/dev/nvidia|persistenced|nvidia-(container|ctk|cdi-hook)|cannot open shared|/proc/driver|/usr/lib/wsl|nvidia\\.ya?ml|config", With: []string{"nvidia\\.com/gpu|\\bCDI\\b|/etc/cdi", "(driver|nvidia)[^\\n]{0,60}(updat|upgrad|from \\d{3}|to \\d{3})", "\\d{3}\\.\\d+"}, Absent: []string{"unresolvable", "failed to generate", "mismatch", "/dev/nvidia\\S*\\W{0,4} ?no such"}, Weight: 54, Literals: []string{"doesnotexist", "nosuchfileordirectory"}},
+			{Match: "failed to stat CDI host device .{0,3}/dev/dri/", Weight: 66, Literals: []string{"failedtostatcdihostdevice"}},
 		},
 		Steps: []Advice{
 			{Text: "Generate the specification again", Command: "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"},
@@ -84,9 +88,10 @@ var tableCdi = []Entry{
 			{Match: "(enable|switch on|turn on|activate) (the )?CDI( feature| support)?", With: []string{"daemon\\.json|features|docker"}, Absent: []string{"unresolvable CDI", "could not select device driver with"}, Weight: 44, Literals: []string{"activatecdi", "activatethecdi", "enablecdi", "enablethecdi", "switchoncdi", "switchonthecdi", "turnoncdi", "turnonthecdi"}},
 			{Match: "could not select device driver cdi\\b", Weight: 74, Literals: []string{"couldnotselectdevicedrivercdi"}},
 			{Match: "adding custom device .{0,3}nvidia\\.com/gpu", Absent: []string{"docker[- ]compose|compose\\.ya?ml|services:|Container \\S+ +(Creat|Start)"}, Weight: 72, Literals: []string{"addingcustomdevice"}},
-			{Match: "(nvidia\\.com/gpu=\\S+ ?:? .{0,40}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path).{0,30}nvidia\\.com/gpu", Absent: []string{"docker[- ]compose|compose\\.ya?ml|services:"}, Weight: 60, Literals: []string{"nvidia.com/gpu"}},
+			{Match: "(nvidia\\.com/gpu=\\S+ ?:? .{0,40}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path|mode)?:? ?.{0,30}nvidia\\.com/gpu", Unless: "\\bstat ", Absent: []string{"docker[- ]compose|compose\\.ya?ml|services:"}, Weight: 60, Literals: []string{"invaliddevice", "nvidia.com/gpu="}},
 			{Match: "features?.{0,10}cdi\\W{0,5}false", Weight: 64, Literals: []string{"feature"}},
 			{Match: "\\bstat nvidia\\.com/gpu", With: []string{"podman (run|version|create|--version|\\d)|docker run"}, Weight: 72, Literals: []string{"statnvidia.com/gpu"}},
+			{Match: "enable_cdi\\W{0,5}(= ?)?false|enable_cdi .{0,30}(is |was )?(not|missing|absent|unset)|\\bCDI (support|injection)?[^.\\n]{0,40}(only|first|introduced|since|from|needs|requires)[^.\\n]{0,30}(containerd|docker|podman|engine|moby)|(containerd|docker|podman|engine|moby)[^.\\n]{0,40}(only|first) (\\w+ )?CDI[^.\\n]{0,20}(since|from|with|in)", Absent: []string{"unresolvable CDI"}, Weight: 60, Literals: []string{"cdi"}},
 		},
 		Steps: []Advice{
 			{Text: "Switch the feature on in daemon.json", Command: "sudo nvidia-ctk runtime configure --runtime=docker --cdi.enabled"},

@@ -14,6 +14,8 @@ var tablePermissionDenied = []Entry{
 			{Match: "/dev/nvidia[\\w-]*.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,60}/dev/nvidia[\\w-]*", Absent: []string{"avc: ?denied|SELinux", "BPF_CGROUP"}, Weight: 60, Literals: []string{"/dev/nvidia"}},
 			{Match: "/dev/dri/\\w+.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13|No permission|cannot open).{0,60}/dev/dri/\\w+", Unless: "No such file", Weight: 54, Literals: []string{"/dev/dri/"}},
 			{Match: "(user|account|process) .{0,40}(is )?not (a member of|in) (the )?(groups? )?(video|render)( group)?", With: []string{"nvidia|/dev/dri|gpu"}, Weight: 50, Literals: []string{"notamemberofgrouprender", "notamemberofgroupsrender", "notamemberofgroupsvideo", "notamemberofgroupvideo", "notamemberofrender", "notamemberofthegrouprender", "notamemberofthegroupsrender", "notamemberofthegroupsvideo", "notamemberofthegroupvideo", "notamemberoftherender", "notamemberofthevideo", "notamemberofvideo", "notingrouprender", "notingroupsrender", "notingroupsvideo", "notingroupvideo", "notinrender", "notinthegrouprender", "notinthegroupsrender", "notinthegroupsvideo", "notinthegroupvideo", "notintherender", "notinthevideo", "notinvideo"}},
+			{Match: "Nv(Rm|Map|Host)\\w* .{0,40}Permission denied|/dev/(nvmap|nvhost\\S*|nvgpu\\S*|nvidia-caps\\S*|dxg)\\b.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,60}/dev/(nvmap|nvhost|nvgpu|dxg)", Absent: []string{"avc: ?denied|SELinux"}, Weight: 60, Literals: []string{"/dev/dxg", "/dev/nvgpu", "/dev/nvhost", "/dev/nvmap", "eacces", "errno13", "permissiondenied"}},
+			{Match: "ERR_NVGPUCTRPERM|permission to access NVIDIA GPU Performance Counters", Weight: 58, Literals: []string{"err_nvgpuctrperm", "permissiontoaccessnvidiagpuperformancecounters"}},
 		},
 		Steps: []Advice{
 			{Text: "See who may open them", Command: "ls -ln /dev/nvidia* /dev/dri"},
@@ -80,12 +82,13 @@ var tablePermissionDenied = []Entry{
 		Cause:    "SELinux's policy does not let containers use the NVIDIA devices or libraries.",
 		Explains: []ID{"device-permission-denied", "gpu-not-requested", "cgroup-device-lost", "driver-capabilities-missing"},
 		Symptoms: []Symptom{
-			{Match: "avc: ?denied .{0,400}(nvidia|xserver_misc_device_t)", Weight: 82, Literals: []string{"avc:denied"}},
+			{Match: "avc: ?denied .{0,400}(nvidia|xserver_misc_device_t|libcuda)", Weight: 82, Literals: []string{"avc:denied"}},
 			{Match: "(nvidia|xserver_misc_device_t).{0,300}avc: ?denied", Weight: 72, Literals: []string{"avc:denied"}},
 			{Match: "SELinux is preventing .{0,120}(nvidia|libcuda)", Weight: 80, Literals: []string{"selinuxispreventing"}},
 			{Match: "Insufficient Permissions|/dev/nvidia[\\w-]*: permission denied|permission denied.{0,30}(/dev/nvidia|libcuda|libnvidia)", With: []string{"SELinux|getenforce|setenforce|label=disable|label:disable|avc: ?denied|container_t|security-opt label"}, Weight: 72, Literals: []string{"insufficientpermissions", "permissiondenied"}},
 			{Match: "Insufficient Permissions", With: []string{"Fedora|RHEL|Red Hat|CentOS|Rocky|AlmaLinux|Oracle Linux"}, Absent: []string{"\\bMIG\\b", "group (video|render)|video group|render group|crw-rw----|0660|NVreg_DeviceFile", "permissive|SELinux (is )?disabled"}, Weight: 60, Literals: []string{"insufficientpermissions"}},
 			{Match: "(setenforce 0|label=disable|label:disable|setsebool .{0,40}container_use_devices).{0,160}(works?|fixes|helps|fixed|solved|runs|fine)", With: []string{"nvidia|cuda|gpu"}, Weight: 70, Literals: []string{"container_use_devices", "label:disable", "label=disable", "setenforce0"}},
+			{Match: "avc: ?denied .{0,400}(/dev/dri/|dri_device_t)", With: []string{"nvidia|cuda|nvenc"}, Weight: 60, Literals: []string{"avc:denied"}},
 		},
 		Steps: []Advice{
 			{Text: "See what was denied", Command: "sudo ausearch -m avc -ts recent | grep nvidia"},
@@ -109,7 +112,7 @@ var tablePermissionDenied = []Entry{
 		Docs: "https://docs.docker.com/engine/security/apparmor/"},
 	{ID: "rootless-no-cgroups", Title: "A rootless engine may not set device cgroups", Severity: "error",
 		Cause:    "The toolkit tries to set the container's device cgroup, which an engine without root rights is not allowed to do.",
-		Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "device-permission-denied"},
+		Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "device-permission-denied", "cgroup-v2-unsupported-toolkit"},
 		Symptoms: []Symptom{
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE\\)? failed:? ?operation not permitted", Weight: 82, Literals: []string{"bpf_prog_query(bpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailedoperationnotpermitted", "bpf_prog_querybpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_querybpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailedoperationnotpermitted"}},
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE", Weight: 74, Literals: []string{"bpf_prog_query(bpf_cgroup_device", "bpf_prog_querybpf_cgroup_device"}},
@@ -117,6 +120,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "failed to (set|add) device (cgroup|rules?).{0,160}(operation not permitted|permission denied)", Weight: 74, Literals: []string{"operationnotpermitted", "permissiondenied"}},
 			{Match: "unable to find any existing device filters attached to the cgroup", Weight: 72, Literals: []string{"unabletofindanyexistingdevicefiltersattachedtothecgroup"}},
 			{Match: "nvidia-container-cli: .{0,80}(operation not permitted|permission denied)", With: []string{"rootless|/run/user/\\d+|userns|user namespace"}, Absent: []string{"file exists"}, Weight: 60, Literals: []string{"nvidia-container-cli:"}},
+			{Match: "(device filters?( program)?|load program|attach\\w* program|bpf_prog_\\w+|BPF_PROG_\\w+)\\W.{0,120}(operation not permitted|permission denied)", With: []string{"nvidia|libnvidia|existing programs|--gpus"}, Weight: 80, Literals: []string{"operationnotpermitted", "permissiondenied"}},
 		},
 		Steps: []Advice{
 			{Text: "Tell the toolkit to leave cgroups alone", Command: "sudo nvidia-ctk config --in-place --set nvidia-container-cli.no-cgroups=true"},
@@ -129,6 +133,7 @@ var tablePermissionDenied = []Entry{
 		Symptoms: []Symptom{
 			{Match: "^[^#\\n]{0,60}no-cgroups ?= ?true", With: []string{"Unknown Error|operation not permitted"}, Absent: []string{"rootless|/run/user/\\d+|BPF_CGROUP"}, Weight: 76, Literals: []string{"no-cgroups=true"}},
 			{Match: "no-cgroups\\W{0,4}(is |was |set |to |in )*(true|on|enabled|left)", With: []string{"Unknown Error|operation not permitted"}, Absent: []string{"BPF_CGROUP", "rootless (docker|podman|mode|engine) (fails|failed|says|gives)"}, Weight: 72, Literals: []string{"no-cgroups"}},
+			{Match: "no-cgroups", With: []string{"Unknown Error", "(rootful|root.?s|system(-wide)?|system.?s|normal|regular|ordinary|privileged) (docker|engine|daemon|podman)|sudo (docker|podman)|(docker|dockerd|engine|daemon|podman) (\\S+ )?(runs |running )?(as|under) root"}, Absent: []string{"BPF_CGROUP", "no-cgroups ?= ?false"}, Weight: 70, Literals: []string{"no-cgroups"}},
 		},
 		Steps: []Advice{
 			{Text: "Let the toolkit set cgroups", Command: "sudo nvidia-ctk config --in-place --set nvidia-container-cli.no-cgroups=false"},
@@ -146,6 +151,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "envvar-when-unprivileged", Unless: "unprivileged\\W{0,4}true", With: []string{"false|ignor|not (granted|given|honou?red|accepted|work)|no (gpu|device|nvidia)|cannot open|not found|No devices|refus"}, Weight: 54, Literals: []string{"envvar-when-unprivileged"}},
 			{Match: "only privileged containers .{0,60}NVIDIA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES.{0,80}only .{0,20}privileged", Weight: 62, Literals: []string{"nvidia_visible_devices", "onlyprivilegedcontainers"}},
 			{Match: "device-?list-?strategy.{0,20}volume-mounts|visible-devices-as-volume-mounts", With: []string{"nvidia-smi: (command )?not found|no CUDA-capable|No devices|cannot open shared|not (see|visible|get|granted)|no GPU|is_available|ignored|insufficient privileges"}, Weight: 50, Literals: []string{"volume-mounts"}},
+			{Match: "ACCEPT_NVIDIA_VISIBLE_DEVICES_ENVVAR_WHEN_UNPRIVILEGED\\W{0,8}(value\\W{0,4}|is |set to |= ?)*(false|0\\b|no\\b)", Lines: 1, Weight: 72, Literals: []string{"accept_nvidia_visible_devices_envvar_when_unprivileged"}},
 		},
 		Steps: []Advice{
 			{Text: "Ask in a way that the engine grants", Command: "docker run --rm --gpus all IMAGE nvidia-smi"},
