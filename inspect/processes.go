@@ -23,6 +23,9 @@ const ticksPerSecond = 100
 // ProcessesSeen remembers what /proc told of processes, for readers that look every second. A process is
 // its PID and its start: a PID that is another process's by now is read anew.
 type ProcessesSeen struct {
+	// NamesFor is how long a process's name is told again: exec may change it. Zero: not at all.
+	NamesFor time.Duration
+
 	mu     sync.Mutex
 	known  map[int]seenProcess
 	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
@@ -33,8 +36,10 @@ type seenProcess struct {
 	started uint64 // ticks after boot
 	name    string
 	cgroup  string
-	used    bool     // in the reading under way
-	stat    *os.File // its /proc/PID/stat, which stays this process's whoever has the PID later; nil: not kept open
+	used    bool        // in the reading under way
+	stat    *os.File    // its /proc/PID/stat, which stays this process's whoever has the PID later; nil: not kept open
+	alive   processHold // tells that it has ended without a look into /proc
+	named   time.Time   // when its name was read
 }
 
 // mostStats bounds the files that are kept open: a view may have 1024 of them, unless its user was given more.
@@ -59,12 +64,18 @@ func seeProcesses(m Machine, gpus []GPU) {
 	if seen.known == nil {
 		seen.known = map[int]seenProcess{}
 	}
+	now := m.Now()
+	if keep && seen.NamesFor > 0 {
+		for _, pid := range seen.ended() {
+			seen.forget(pid)
+		}
+	}
 	listed := map[int]bool{}
 	visit := func(processes []GPUProcess) {
 		for i := range processes {
 			p := &processes[i]
 			listed[p.PID] = true
-			seen.see(m.Root, p, latest, keep)
+			seen.see(m.Root, p, latest, keep, now)
 			if p.Cgroup == "" && !p.Gone {
 				p.ContainerID = seen.owners[p.PID]
 			}
@@ -126,7 +137,7 @@ func (s *ProcessesSeen) answered(pids map[int]bool, owners map[int]string, ids [
 	}
 }
 
-func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool) {
+func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, now time.Time) {
 	if p.PID <= 0 {
 		return
 	}
@@ -134,11 +145,17 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool) 
 		p.Name, p.Cgroup = k.name, k.cgroup
 		return
 	}
+	if k, ok := s.known[p.PID]; ok && k.alive.held() && k.cgroup != "" && k.started <= latest && now.Sub(k.named) < s.NamesFor {
+		k.used = true
+		s.known[p.PID] = k
+		p.Name, p.Cgroup = k.name, k.cgroup
+		return
+	}
 	if k, ok := s.known[p.PID]; ok && k.stat != nil && k.cgroup != "" {
 		var buf [1024]byte
 		n, _ := k.stat.ReadAt(buf[:], 0) // an error, with nothing read, says that it ended
 		if name, started, ok := parseStat(buf[:n]); ok && started == k.started && started <= latest {
-			k.name, k.used = name, true
+			k.name, k.used, k.named = name, true, now
 			s.known[p.PID] = k
 			p.Name, p.Cgroup = k.name, k.cgroup
 			return
@@ -159,6 +176,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool) 
 	}
 	k, known := s.known[p.PID]
 	if !known || k.started != started || k.cgroup == "" {
+		s.forget(p.PID)
 		k = seenProcess{started: started, name: name}
 		if data, err := root.ReadFile(folder + "/cgroup"); err == nil {
 			k.cgroup = processCgroup(data)
@@ -170,9 +188,21 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool) 
 			}
 		}
 	}
-	k.name, k.used = name, true // exec changes the name
-	if keep && k.stat == nil && root == "/" && len(s.known) < mostStats {
-		k.stat = openStat(folder+"/stat", started)
+	k.name, k.used, k.named = name, true, now // exec changes the name
+	if keep && k.stat == nil && !k.alive.held() && root == "/" && len(s.known) < mostStats {
+		if s.NamesFor > 0 && k.cgroup != "" {
+			k.alive = holdProcess(p.PID)
+		}
+		stat := openStat(folder+"/stat", started) // tells that what is held is the process whose start was read before
+		switch {
+		case stat != nil && !k.alive.held():
+			k.stat = stat
+		case stat != nil:
+			_ = stat.Close()
+		default:
+			k.alive.release()
+			k.alive = processHold{}
+		}
 	}
 	s.known[p.PID] = k
 	p.Name, p.Cgroup = k.name, k.cgroup
@@ -195,9 +225,11 @@ func openStat(path string, started uint64) *os.File {
 }
 
 func (s *ProcessesSeen) forget(pid int) {
-	if f := s.known[pid].stat; f != nil {
-		_ = f.Close()
+	k := s.known[pid]
+	if k.stat != nil {
+		_ = k.stat.Close()
 	}
+	k.alive.release()
 	delete(s.known, pid)
 }
 

@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +12,14 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/klauspost/compress/gzip"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/spf13/cobra"
 
@@ -103,6 +107,7 @@ type exporter struct {
 	last    *collected
 	lastAt  time.Time
 	energy  energyShares
+	page    metricsPage
 }
 
 // collected is one look at the machine.
@@ -111,6 +116,7 @@ type collected struct {
 	findings []fixes.Finding
 	energy   map[holder]float64
 	took     time.Duration
+	metrics  []*dto.MetricFamily
 }
 
 // collection is one that is under way; done is closed when result is there.
@@ -131,7 +137,7 @@ func newExporter(app *app, m inspect.Machine, timeout time.Duration) *exporter {
 	dial := m.Dial
 	client := sync.OnceValues(func() (inspect.EngineAPI, error) { return dial(context.Background()) })
 	e.machine.Dial = func(context.Context) (inspect.EngineAPI, error) { return client() }
-	e.machine.Seen = &inspect.ProcessesSeen{}
+	e.machine.Seen = &inspect.ProcessesSeen{NamesFor: time.Minute}
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
 		e.stream = inspect.NewNVMLStream(self, nvmlCommand, "--stream")
 		e.machine.NVML = e.stream.Read
@@ -152,10 +158,8 @@ func (e *exporter) close() {
 }
 
 func (e *exporter) handler() http.Handler {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(e)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 32, ErrorHandling: promhttp.ContinueOnError}))
+	mux.Handle("GET /metrics", e.metricsHandler())
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		fmt.Fprintln(w, "ok")
@@ -167,11 +171,41 @@ func (e *exporter) handler() http.Handler {
 	return mux
 }
 
-// Describe sends nothing: which series there are is known only when the GPUs have been seen.
-func (e *exporter) Describe(chan<- *prometheus.Desc) {}
+// metricsHandler answers scrapes. An answer is made whole before it is sent: a scraper that reads slowly keeps none
+// of the places for those that collect, and the network is asked once.
+func (e *exporter) metricsHandler() http.Handler {
+	collect := promhttp.HandlerFor(e, promhttp.HandlerOpts{MaxRequestsInFlight: 32, DisableCompression: true})
+	buffers := sync.Pool{New: func() any { return new(bytes.Buffer) }}
+	whole := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := wholeAnswer{ResponseWriter: w, status: http.StatusOK, body: buffers.Get().(*bytes.Buffer)}
+		defer buffers.Put(answer.body)
+		answer.body.Reset()
+		collect.ServeHTTP(&answer, r)
+		w.Header().Set("Content-Length", strconv.Itoa(answer.body.Len()))
+		w.WriteHeader(answer.status)
+		_, _ = w.Write(answer.body.Bytes())
+	})
+	zip, err := gzhttp.NewWrapper(gzhttp.CompressionLevel(gzip.BestSpeed), gzhttp.EnableZstd(false))
+	if err != nil { // only by options that are not ours
+		return whole
+	}
+	return zip(whole)
+}
 
-// Collect joins the collection that is under way, takes the last one where it is fresh, or starts one.
-func (e *exporter) Collect(ch chan<- prometheus.Metric) { e.emit(ch, e.collected()) }
+// wholeAnswer keeps an answer until it is complete.
+type wholeAnswer struct {
+	http.ResponseWriter
+	status int
+	body   *bytes.Buffer
+}
+
+func (a *wholeAnswer) WriteHeader(status int)      { a.status = status }
+func (a *wholeAnswer) Write(p []byte) (int, error) { return a.body.Write(p) }
+
+// Gather joins the collection that is under way, takes the last one where it is fresh, or starts one. It stands for
+// a Prometheus registry, which would check at every scrape what holds here by the way the series are made: no
+// two are the same, and labels are valid.
+func (e *exporter) Gather() ([]*dto.MetricFamily, error) { return e.collected().metrics, nil }
 
 func (e *exporter) collected() *collected {
 	e.mu.Lock()
@@ -203,5 +237,6 @@ func (e *exporter) look() *collected {
 	s.Tool = e.app.tool()
 	r := &collected{snapshot: s, findings: fixes.Diagnose(s, fixes.Scope{}).Findings, energy: e.energy.add(s)}
 	r.took = time.Since(start)
+	r.metrics = e.page.metrics(e.app.version, r)
 	return r
 }

@@ -214,9 +214,8 @@ func TestDCGMCounters(t *testing.T) {
 			listed[parts[0]] = [2]string{parts[1], parts[2]}
 		}
 	}
-	kinds := map[int]string{1: "counter", 2: "gauge"}
 	for _, m := range gpuMetrics {
-		if got := [2]string{kinds[int(m.kind)], m.help}; listed[m.name] != got {
+		if got := [2]string{strings.ToLower(m.kind.String()), m.help}; listed[m.name] != got {
 			t.Errorf("%s: %v, dcgm-exporter has %v", m.name, got, listed[m.name])
 		}
 	}

@@ -3,11 +3,14 @@
 package plugin
 
 import (
+	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
@@ -17,7 +20,7 @@ import (
 // for it work. value is nil where this GPU does not have the figure.
 type gpuMetric struct {
 	name  string
-	kind  prometheus.ValueType
+	kind  dto.MetricType
 	help  string
 	value func(*inspect.GPU) *float64
 }
@@ -25,30 +28,30 @@ type gpuMetric struct {
 const mib = 1 << 20
 
 var gpuMetrics = []gpuMetric{
-	{"DCGM_FI_DEV_SM_CLOCK", prometheus.GaugeValue, "SM clock frequency (in MHz).", func(g *inspect.GPU) *float64 { return number(g.SMClockMHz, 1) }},
-	{"DCGM_FI_DEV_MEM_CLOCK", prometheus.GaugeValue, "Memory clock frequency (in MHz).", func(g *inspect.GPU) *float64 { return number(g.MemoryClockMHz, 1) }},
-	{"DCGM_FI_DEV_MEMORY_TEMP", prometheus.GaugeValue, "Memory temperature (in C).", func(g *inspect.GPU) *float64 { return number(g.MemoryTemperatureCelsius, 1) }},
-	{"DCGM_FI_DEV_GPU_TEMP", prometheus.GaugeValue, "GPU temperature (in C).", func(g *inspect.GPU) *float64 { return number(g.TemperatureCelsius, 1) }},
-	{"DCGM_FI_DEV_POWER_USAGE", prometheus.GaugeValue, "Power draw (in W).", func(g *inspect.GPU) *float64 { return g.PowerWatts }},
-	{"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", prometheus.CounterValue, "Total energy consumption since boot (in mJ).", func(g *inspect.GPU) *float64 { return number(g.EnergyJoules, 1000) }},
-	{"DCGM_FI_DEV_GPU_UTIL", prometheus.GaugeValue, "GPU utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.GPUUtilPercent, 1) }},
-	{"DCGM_FI_DEV_MEM_COPY_UTIL", prometheus.GaugeValue, "Memory utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.MemoryUtilPercent, 1) }},
-	{"DCGM_FI_DEV_ENC_UTIL", prometheus.GaugeValue, "Encoder utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.EncoderUtilPercent, 1) }},
-	{"DCGM_FI_DEV_DEC_UTIL", prometheus.GaugeValue, "Decoder utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.DecoderUtilPercent, 1) }},
-	{"DCGM_FI_DEV_FB_FREE", prometheus.GaugeValue, "Framebuffer memory free (in MiB).", func(g *inspect.GPU) *float64 { return number(g.MemoryFreeBytes, 1.0/mib) }},
-	{"DCGM_FI_DEV_FB_USED", prometheus.GaugeValue, "Framebuffer memory used (in MiB).", func(g *inspect.GPU) *float64 { return number(g.MemoryUsedBytes, 1.0/mib) }},
-	{"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", prometheus.CounterValue, "Total number of bytes transmitted through PCIe TX (in KB) via NVML.", pcie(func(p *inspect.PCIe) *float64 { return number(p.TxBytesPerSecond, 1.0/1024) })},
-	{"DCGM_FI_DEV_PCIE_RX_THROUGHPUT", prometheus.CounterValue, "Total number of bytes received through PCIe RX (in KB) via NVML.", pcie(func(p *inspect.PCIe) *float64 { return number(p.RxBytesPerSecond, 1.0/1024) })},
-	{"DCGM_FI_DEV_PCIE_REPLAY_COUNTER", prometheus.CounterValue, "Total number of PCIe retries.", pcie(func(p *inspect.PCIe) *float64 { return number(p.ReplayCount, 1) })},
-	{"DCGM_FI_DEV_POWER_VIOLATION", prometheus.CounterValue, "Throttling duration due to power constraints (in us).", func(g *inspect.GPU) *float64 { return number(g.PowerViolationSeconds, 1e6) }},
-	{"DCGM_FI_DEV_THERMAL_VIOLATION", prometheus.CounterValue, "Throttling duration due to thermal constraints (in us).", func(g *inspect.GPU) *float64 { return number(g.ThermalViolationSeconds, 1e6) }},
-	{"DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", prometheus.CounterValue, "Total number of single-bit volatile ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.CorrectedVolatile })},
-	{"DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", prometheus.CounterValue, "Total number of double-bit volatile ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.UncorrectedVolatile })},
-	{"DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", prometheus.CounterValue, "Total number of single-bit persistent ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.CorrectedAggregate })},
-	{"DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", prometheus.CounterValue, "Total number of double-bit persistent ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.UncorrectedAggregate })},
-	{"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", prometheus.CounterValue, "Number of remapped rows for uncorrectable errors", rows(func(r *inspect.RemappedRows) float64 { return float64(r.Uncorrectable) })},
-	{"DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", prometheus.CounterValue, "Number of remapped rows for correctable errors", rows(func(r *inspect.RemappedRows) float64 { return float64(r.Correctable) })},
-	{"DCGM_FI_DEV_ROW_REMAP_FAILURE", prometheus.GaugeValue, "Whether remapping of rows has failed", rows(func(r *inspect.RemappedRows) float64 { return map[bool]float64{true: 1}[r.Failed] })},
+	{"DCGM_FI_DEV_SM_CLOCK", gauge, "SM clock frequency (in MHz).", func(g *inspect.GPU) *float64 { return number(g.SMClockMHz, 1) }},
+	{"DCGM_FI_DEV_MEM_CLOCK", gauge, "Memory clock frequency (in MHz).", func(g *inspect.GPU) *float64 { return number(g.MemoryClockMHz, 1) }},
+	{"DCGM_FI_DEV_MEMORY_TEMP", gauge, "Memory temperature (in C).", func(g *inspect.GPU) *float64 { return number(g.MemoryTemperatureCelsius, 1) }},
+	{"DCGM_FI_DEV_GPU_TEMP", gauge, "GPU temperature (in C).", func(g *inspect.GPU) *float64 { return number(g.TemperatureCelsius, 1) }},
+	{"DCGM_FI_DEV_POWER_USAGE", gauge, "Power draw (in W).", func(g *inspect.GPU) *float64 { return g.PowerWatts }},
+	{"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", counter, "Total energy consumption since boot (in mJ).", func(g *inspect.GPU) *float64 { return number(g.EnergyJoules, 1000) }},
+	{"DCGM_FI_DEV_GPU_UTIL", gauge, "GPU utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.GPUUtilPercent, 1) }},
+	{"DCGM_FI_DEV_MEM_COPY_UTIL", gauge, "Memory utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.MemoryUtilPercent, 1) }},
+	{"DCGM_FI_DEV_ENC_UTIL", gauge, "Encoder utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.EncoderUtilPercent, 1) }},
+	{"DCGM_FI_DEV_DEC_UTIL", gauge, "Decoder utilization (in %).", func(g *inspect.GPU) *float64 { return number(g.DecoderUtilPercent, 1) }},
+	{"DCGM_FI_DEV_FB_FREE", gauge, "Framebuffer memory free (in MiB).", func(g *inspect.GPU) *float64 { return number(g.MemoryFreeBytes, 1.0/mib) }},
+	{"DCGM_FI_DEV_FB_USED", gauge, "Framebuffer memory used (in MiB).", func(g *inspect.GPU) *float64 { return number(g.MemoryUsedBytes, 1.0/mib) }},
+	{"DCGM_FI_DEV_PCIE_TX_THROUGHPUT", counter, "Total number of bytes transmitted through PCIe TX (in KB) via NVML.", pcie(func(p *inspect.PCIe) *float64 { return number(p.TxBytesPerSecond, 1.0/1024) })},
+	{"DCGM_FI_DEV_PCIE_RX_THROUGHPUT", counter, "Total number of bytes received through PCIe RX (in KB) via NVML.", pcie(func(p *inspect.PCIe) *float64 { return number(p.RxBytesPerSecond, 1.0/1024) })},
+	{"DCGM_FI_DEV_PCIE_REPLAY_COUNTER", counter, "Total number of PCIe retries.", pcie(func(p *inspect.PCIe) *float64 { return number(p.ReplayCount, 1) })},
+	{"DCGM_FI_DEV_POWER_VIOLATION", counter, "Throttling duration due to power constraints (in us).", func(g *inspect.GPU) *float64 { return number(g.PowerViolationSeconds, 1e6) }},
+	{"DCGM_FI_DEV_THERMAL_VIOLATION", counter, "Throttling duration due to thermal constraints (in us).", func(g *inspect.GPU) *float64 { return number(g.ThermalViolationSeconds, 1e6) }},
+	{"DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", counter, "Total number of single-bit volatile ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.CorrectedVolatile })},
+	{"DCGM_FI_DEV_ECC_DBE_VOL_TOTAL", counter, "Total number of double-bit volatile ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.UncorrectedVolatile })},
+	{"DCGM_FI_DEV_ECC_SBE_AGG_TOTAL", counter, "Total number of single-bit persistent ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.CorrectedAggregate })},
+	{"DCGM_FI_DEV_ECC_DBE_AGG_TOTAL", counter, "Total number of double-bit persistent ECC errors.", ecc(func(e *inspect.ECC) *uint64 { return e.UncorrectedAggregate })},
+	{"DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", counter, "Number of remapped rows for uncorrectable errors", rows(func(r *inspect.RemappedRows) float64 { return float64(r.Uncorrectable) })},
+	{"DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS", counter, "Number of remapped rows for correctable errors", rows(func(r *inspect.RemappedRows) float64 { return float64(r.Correctable) })},
+	{"DCGM_FI_DEV_ROW_REMAP_FAILURE", gauge, "Whether remapping of rows has failed", rows(func(r *inspect.RemappedRows) float64 { return map[bool]float64{true: 1}[r.Failed] })},
 }
 
 // number is a figure times its unit's factor, or nil where there is none.
@@ -88,24 +91,77 @@ func rows(value func(*inspect.RemappedRows) float64) func(*inspect.GPU) *float64
 	}
 }
 
-var (
-	gpuLabels       = []string{"gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname"}
-	migLabels       = append(append([]string{}, gpuLabels...), "GPU_I_PROFILE", "GPU_I_ID")
-	containerLabels = []string{"container", "container_id", "image", "compose_project", "compose_service", "gpu", "UUID"}
-
-	containerInfo = prometheus.NewDesc("docker_gpu_container_info", "A running container that was given a GPU, and how (grant). Always 1.",
-		[]string{"container", "container_id", "image", "compose_project", "compose_service", "grant"}, nil)
-	containerMemory = prometheus.NewDesc("docker_gpu_container_memory_used_bytes", "GPU memory that the container's processes hold, by GPU.", containerLabels, nil)
-	containerUtil   = prometheus.NewDesc("docker_gpu_container_utilization_ratio", "Share of time in which the container's processes kept the GPU busy, by GPU: 0 to 1.", containerLabels, nil)
-	containerEnergy = prometheus.NewDesc("docker_gpu_container_energy_joules_total", "The GPU's energy, shared among containers by their utilisation of it since the exporter started: an estimate, as the GPU measures only the whole.", containerLabels, nil)
-	hostMemory      = prometheus.NewDesc("docker_gpu_host_memory_used_bytes", "GPU memory that processes outside of all containers hold, by GPU.", []string{"gpu", "UUID"}, nil)
-	gpuUp           = prometheus.NewDesc("docker_gpu_up", "1 where the GPU answers, 0 where it is lost or waits for a reset.", []string{"gpu", "UUID"}, nil)
-	xidErrors       = prometheus.NewDesc("DCGM_FI_DEV_XID_ERRORS", "Value of the last XID error encountered.", gpuLabels, nil)
-	findingDesc     = prometheus.NewDesc("docker_gpu_finding", "A root cause that docker gpu diagnose finds now; the value is how often.", []string{"id", "severity"}, nil)
-	sourceUp        = prometheus.NewDesc("docker_gpu_source_up", "1 where the source could be read or there is nothing to read, 0 where it failed.", []string{"source"}, nil)
-	collectSeconds  = prometheus.NewDesc("docker_gpu_collect_seconds", "How long the last collection took.", nil, nil)
-	buildInfo       = prometheus.NewDesc("docker_gpu_build_info", "Version of docker gpu. Always 1.", []string{"version"}, nil)
+const (
+	gauge   = dto.MetricType_GAUGE
+	counter = dto.MetricType_COUNTER
 )
+
+// labelNames are the labels of metrics that say of the same kind of thing what it is.
+type labelNames struct{ desc *prometheus.Desc }
+
+func labelsNamed(names ...string) *labelNames {
+	return &labelNames{prometheus.NewDesc("docker_gpu", "Only its labels are used.", names, nil)}
+}
+
+var (
+	gpuLabels         = labelsNamed("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname")
+	migLabels         = labelsNamed("gpu", "UUID", "pci_bus_id", "device", "modelName", "Hostname", "GPU_I_PROFILE", "GPU_I_ID")
+	ownGPULabels      = labelsNamed("gpu", "UUID")
+	containerLabels   = labelsNamed("container", "container_id", "image", "compose_project", "compose_service", "grant")
+	containerOnLabels = labelsNamed("container", "container_id", "image", "compose_project", "compose_service", "gpu", "UUID")
+	findingLabels     = labelsNamed("id", "severity")
+	sourceLabels      = labelsNamed("source")
+	versionLabels     = labelsNamed("version")
+	noLabels          = labelsNamed()
+)
+
+// A family is a metric that is not DCGM's; at is its place among all.
+type family struct {
+	name string
+	kind dto.MetricType
+	help string
+	at   int
+}
+
+var (
+	containerInfo   = &family{name: "docker_gpu_container_info", kind: gauge, help: "A running container that was given a GPU, and how (grant). Always 1."}
+	containerMemory = &family{name: "docker_gpu_container_memory_used_bytes", kind: gauge, help: "GPU memory that the container's processes hold, by GPU."}
+	containerUtil   = &family{name: "docker_gpu_container_utilization_ratio", kind: gauge, help: "Share of time in which the container's processes kept the GPU busy, by GPU: 0 to 1."}
+	containerEnergy = &family{name: "docker_gpu_container_energy_joules_total", kind: counter, help: "The GPU's energy, shared among containers by their utilisation of it since the exporter started: an estimate, as the GPU measures only the whole."}
+	hostMemory      = &family{name: "docker_gpu_host_memory_used_bytes", kind: gauge, help: "GPU memory that processes outside of all containers hold, by GPU."}
+	gpuUp           = &family{name: "docker_gpu_up", kind: gauge, help: "1 where the GPU answers, 0 where it is lost or waits for a reset."}
+	xidErrors       = &family{name: "DCGM_FI_DEV_XID_ERRORS", kind: gauge, help: "Value of the last XID error encountered."}
+	findingCount    = &family{name: "docker_gpu_finding", kind: gauge, help: "A root cause that docker gpu diagnose finds now; the value is how often."}
+	sourceUp        = &family{name: "docker_gpu_source_up", kind: gauge, help: "1 where the source could be read or there is nothing to read, 0 where it failed."}
+	collectSeconds  = &family{name: "docker_gpu_collect_seconds", kind: gauge, help: "How long the last collection took."}
+	buildInfo       = &family{name: "docker_gpu_build_info", kind: gauge, help: "Version of docker gpu. Always 1."}
+
+	gpuFamilies    = make([]*family, len(gpuMetrics)) // of the metric at the same place
+	fbFree, fbUsed *family
+	families       = orderFamilies()
+)
+
+// orderFamilies gives every family its place in the answer: by name, as a Prometheus registry has them.
+func orderFamilies() []*family {
+	all := []*family{containerInfo, containerMemory, containerUtil, containerEnergy, hostMemory, gpuUp, xidErrors, findingCount, sourceUp, collectSeconds, buildInfo}
+	all = append(all, swarmFamilies...)
+	for i := range gpuMetrics {
+		m := gpuMetrics[i]
+		gpuFamilies[i] = &family{name: m.name, kind: m.kind, help: m.help}
+		switch m.name {
+		case "DCGM_FI_DEV_FB_FREE":
+			fbFree = gpuFamilies[i]
+		case "DCGM_FI_DEV_FB_USED":
+			fbUsed = gpuFamilies[i]
+		}
+		all = append(all, gpuFamilies[i])
+	}
+	slices.SortFunc(all, func(a, b *family) int { return cmp.Compare(a.name, b.name) })
+	for i, f := range all {
+		f.at = i
+	}
+	return all
+}
 
 // label makes a value from outside fit for a metric: valid, bounded, without controls.
 func label(s string) string {
@@ -121,106 +177,176 @@ func label(s string) string {
 	}
 }
 
-// emit writes a Snapshot as metrics.
-func (e *exporter) emit(ch chan<- prometheus.Metric, r *collected) {
-	send := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
-		for i := range labels {
-			labels[i] = label(labels[i])
-		}
-		m, err := prometheus.NewConstMetric(desc, kind, value, labels...)
-		if err != nil {
-			m = prometheus.NewInvalidMetric(desc, err)
-		}
-		ch <- m
+// A metricsPage makes the metrics of one look. Labels change rarely: their pairs are kept from one look to the
+// next, and those that nothing has any more are forgotten.
+type metricsPage struct {
+	page   []*dto.MetricFamily
+	slab   []sample
+	before map[labelKey][]*dto.LabelPair
+	labels map[labelKey][]*dto.LabelPair
+}
+
+type labelKey struct {
+	names  *labelNames
+	values [8]string
+}
+
+// sample is a series with its value, in one piece of memory.
+type sample struct {
+	metric  dto.Metric
+	gauge   dto.Gauge
+	counter dto.Counter
+	value   float64
+}
+
+// pairs are the labels with these values, made fit for a metric.
+func (p *metricsPage) pairs(names *labelNames, values ...string) []*dto.LabelPair {
+	key := labelKey{names: names}
+	copy(key.values[:], values)
+	if kept, ok := p.labels[key]; ok {
+		return kept
 	}
+	made, ok := p.before[key]
+	if !ok {
+		fit := make([]string, len(values))
+		for i, v := range values {
+			fit[i] = label(v)
+		}
+		made = prometheus.MakeLabelPairs(names.desc, fit)
+	}
+	p.labels[key] = made
+	return made
+}
+
+func (p *metricsPage) add(f *family, labels []*dto.LabelPair, value float64) {
+	of := p.page[f.at]
+	if of == nil {
+		of = &dto.MetricFamily{Name: &f.name, Help: &f.help, Type: f.kind.Enum()}
+		p.page[f.at] = of
+	}
+	if len(p.slab) == 0 {
+		p.slab = make([]sample, 64)
+	}
+	s := &p.slab[0]
+	p.slab = p.slab[1:]
+	s.value, s.metric.Label = value, labels
+	if f.kind == counter {
+		s.counter.Value, s.metric.Counter = &s.value, &s.counter
+	} else {
+		s.gauge.Value, s.metric.Gauge = &s.value, &s.gauge
+	}
+	of.Metric = append(of.Metric, &s.metric)
+}
+
+// metrics are those of one look. They are not written to once they are returned.
+func (p *metricsPage) metrics(version string, r *collected) []*dto.MetricFamily {
+	p.page, p.before, p.labels = make([]*dto.MetricFamily, len(families)), p.labels, make(map[labelKey][]*dto.LabelPair, len(p.labels))
 	s := r.snapshot
 	host := ""
 	if s.Host != nil {
 		host = s.Host.Name
 	}
 	for i := range s.GPUs {
-		g := &s.GPUs[i]
-		own := []string{strconv.Itoa(g.Index), g.UUID, dcgmBusID(g.PCIBusID), deviceName(g), g.Name, host}
-		up := 1.0
-		if g.Error != "" {
-			up = 0
-		}
-		send(gpuUp, prometheus.GaugeValue, up, own[0], g.UUID)
-		for _, metric := range gpuMetrics {
-			if v := metric.value(g); v != nil {
-				send(prometheus.NewDesc(metric.name, metric.help, gpuLabels, nil), metric.kind, *v, append([]string{}, own...)...)
-			}
-		}
-		if xid, ok := lastXid(s, g); ok {
-			send(xidErrors, prometheus.GaugeValue, float64(xid), append([]string{}, own...)...)
-		}
-		if g.MIG == nil {
-			continue
-		}
-		for _, d := range g.MIG.Devices {
-			instance := ""
-			if d.GPUInstanceID != nil {
-				instance = strconv.Itoa(*d.GPUInstanceID)
-			}
-			labels := append(append([]string{}, own...), d.Profile, instance)
-			for _, memory := range []struct {
-				name, help string
-				value      *uint64
-			}{{"DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MiB).", d.MemoryFreeBytes}, {"DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MiB).", d.MemoryUsedBytes}} {
-				if memory.value != nil {
-					send(prometheus.NewDesc(memory.name, memory.help, migLabels, nil), prometheus.GaugeValue, float64(*memory.value)/mib, append([]string{}, labels...)...)
-				}
-			}
-		}
+		p.gpu(s, &s.GPUs[i], host)
 	}
 	for i := range s.Containers {
-		c := &s.Containers[i]
-		if len(c.Grant.By) > 0 {
-			send(containerInfo, prometheus.GaugeValue, 1, c.Name, c.ID, c.Image, c.ComposeProject, c.ComposeService, strings.Join(c.Grant.By, ","))
-		}
-		for _, u := range usageByGPU(s, c) {
-			labels := func() []string {
-				return []string{c.Name, c.ID, c.Image, c.ComposeProject, c.ComposeService, strconv.Itoa(u.gpu), u.uuid}
-			}
-			if u.memory != nil {
-				send(containerMemory, prometheus.GaugeValue, float64(*u.memory), labels()...)
-			}
-			if u.util != nil {
-				send(containerUtil, prometheus.GaugeValue, float64(*u.util)/100, labels()...)
-			}
-			if joules, ok := r.energy[holder{c.ID, u.gpu}]; ok {
-				send(containerEnergy, prometheus.CounterValue, joules, labels()...)
-			}
-		}
+		p.container(s, &s.Containers[i], r.energy)
 	}
-	for _, g := range s.GPUs {
-		if g.Processes == nil {
-			continue
-		}
-		var bytes float64
-		for _, p := range g.Processes {
-			if p.ContainerID == "" && p.MemoryUsedBytes != nil {
-				bytes += float64(*p.MemoryUsedBytes)
-			}
-		}
-		send(hostMemory, prometheus.GaugeValue, bytes, strconv.Itoa(g.Index), g.UUID)
-	}
+	p.swarm(s.Swarm)
 	counts := map[[2]string]float64{}
 	for _, f := range r.findings {
 		counts[[2]string{string(f.ID), string(f.Severity)}]++
 	}
-	for key, n := range counts {
-		send(findingDesc, prometheus.GaugeValue, n, key[0], key[1])
+	for _, f := range r.findings { // in their order, each once
+		key := [2]string{string(f.ID), string(f.Severity)}
+		if n, ok := counts[key]; ok {
+			p.add(findingCount, p.pairs(findingLabels, key[0], key[1]), n)
+			delete(counts, key)
+		}
 	}
 	for _, reading := range s.Sources {
-		up := 1.0
-		if reading.Error != "" {
-			up = 0
-		}
-		send(sourceUp, prometheus.GaugeValue, up, reading.Name)
+		p.add(sourceUp, p.pairs(sourceLabels, reading.Name), oneIf(reading.Error == ""))
 	}
-	send(collectSeconds, prometheus.GaugeValue, r.took.Seconds())
-	send(buildInfo, prometheus.GaugeValue, 1, e.app.version)
+	p.add(collectSeconds, p.pairs(noLabels), r.took.Seconds())
+	p.add(buildInfo, p.pairs(versionLabels, version), 1)
+	p.before = nil
+	return slices.DeleteFunc(p.page, func(f *dto.MetricFamily) bool { return f == nil })
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+func (p *metricsPage) gpu(s *inspect.Snapshot, g *inspect.GPU, host string) {
+	index := strconv.Itoa(g.Index)
+	own, short := p.pairs(gpuLabels, index, g.UUID, dcgmBusID(g.PCIBusID), deviceName(g), g.Name, host), p.pairs(ownGPULabels, index, g.UUID)
+	p.add(gpuUp, short, oneIf(g.Error == ""))
+	for i := range gpuMetrics {
+		if v := gpuMetrics[i].value(g); v != nil {
+			p.add(gpuFamilies[i], own, *v)
+		}
+	}
+	if xid, ok := lastXid(s, g); ok {
+		p.add(xidErrors, own, float64(xid))
+	}
+	if g.MIG != nil {
+		p.mig(g, host)
+	}
+	if g.Processes == nil {
+		return
+	}
+	var bytes float64
+	for _, process := range g.Processes {
+		if process.ContainerID == "" && process.MemoryUsedBytes != nil {
+			bytes += float64(*process.MemoryUsedBytes)
+		}
+	}
+	p.add(hostMemory, short, bytes)
+}
+
+// mig is the memory of a GPU's instances. Compute instances that share one have its memory in common, and DCGM's
+// labels cannot tell them apart: it is told once.
+func (p *metricsPage) mig(g *inspect.GPU, host string) {
+	var told []string
+	for _, d := range g.MIG.Devices {
+		instance := ""
+		if d.GPUInstanceID != nil {
+			instance = strconv.Itoa(*d.GPUInstanceID)
+		}
+		key := instance + " " + d.Profile
+		if slices.Contains(told, key) {
+			continue
+		}
+		told = append(told, key)
+		labels := p.pairs(migLabels, strconv.Itoa(g.Index), g.UUID, dcgmBusID(g.PCIBusID), deviceName(g), g.Name, host, d.Profile, instance)
+		if d.MemoryFreeBytes != nil {
+			p.add(fbFree, labels, float64(*d.MemoryFreeBytes)/mib)
+		}
+		if d.MemoryUsedBytes != nil {
+			p.add(fbUsed, labels, float64(*d.MemoryUsedBytes)/mib)
+		}
+	}
+}
+
+func (p *metricsPage) container(s *inspect.Snapshot, c *inspect.Container, energy map[holder]float64) {
+	if len(c.Grant.By) > 0 {
+		p.add(containerInfo, p.pairs(containerLabels, c.Name, c.ID, c.Image, c.ComposeProject, c.ComposeService, strings.Join(c.Grant.By, ",")), 1)
+	}
+	for _, u := range usageByGPU(s, c) {
+		labels := p.pairs(containerOnLabels, c.Name, c.ID, c.Image, c.ComposeProject, c.ComposeService, strconv.Itoa(u.gpu), u.uuid)
+		if u.memory != nil {
+			p.add(containerMemory, labels, float64(*u.memory))
+		}
+		if u.util != nil {
+			p.add(containerUtil, labels, float64(*u.util)/100)
+		}
+		if joules, ok := energy[holder{c.ID, u.gpu}]; ok {
+			p.add(containerEnergy, labels, joules)
+		}
+	}
 }
 
 // dcgmBusID is the address as DCGM writes it, with eight digits of the domain.

@@ -55,6 +55,7 @@ var measures = []func(bench) row{
 
 func main() {
 	write := flag.String("write", "", "also write the table as a page to this file")
+	scrape := flag.Bool("scrape", false, "measure the exporter's scrapes alone")
 	flag.Parse()
 	b, err := lay()
 	if err == nil {
@@ -62,10 +63,15 @@ func main() {
 		table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, "MEASURED\tDOCKER GPU\tAGAINST\t\tRATIO\tAIM, AT MOST")
 		var rows []row
-		for _, measure := range measures {
-			rows = append(rows, measure(b))
+		if *scrape {
+			rows = scrapes(b)
+		} else {
+			for _, measure := range measures {
+				rows = append(rows, measure(b))
+			}
+			rows = append(rows, onEngine(b)...)
+			rows = append(rows, scrapes(b)...)
 		}
-		rows = append(rows, onEngine(b)...)
 		for _, r := range rows {
 			switch {
 			case r.err != nil:

@@ -1,0 +1,63 @@
+package inspect
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+)
+
+// A process whose end can be told is not looked for in /proc again; once it has ended, nothing of it is kept.
+func TestProcessesHeld(t *testing.T) {
+	if !holdProcess(os.Getpid()).held() {
+		t.Skip("this kernel has no pidfd_open")
+	}
+	descriptors := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	first := descriptors()
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	clock := time.Unix(0, 0)
+	m := Machine{Root: "/", Now: func() time.Time { return clock }, Seen: &ProcessesSeen{NamesFor: time.Minute}}
+	look := func() GPUProcess {
+		gpus := []GPU{{Processes: []GPUProcess{{PID: cmd.Process.Pid}}}}
+		seeProcesses(m, gpus)
+		return gpus[0].Processes[0]
+	}
+	before := descriptors()
+	p := look()
+	if p.Cgroup == "" {
+		t.Fatalf("%+v", p)
+	}
+	if k := m.Seen.known[p.PID]; !k.alive.held() || k.stat != nil {
+		t.Errorf("not held, or held twice: %+v", k)
+	}
+	m.Seen.known[p.PID] = func(k seenProcess) seenProcess { k.name = "kept"; return k }(m.Seen.known[p.PID])
+	if p := look(); p.Name != "kept" {
+		t.Errorf("looked for again: %+v", p)
+	}
+	clock = clock.Add(time.Hour)
+	if p := look(); p.Name != "sleep" {
+		t.Errorf("its name is never read again: %+v", p)
+	}
+	if n := descriptors(); n != before+1 {
+		t.Errorf("%d descriptors for one process", n-before)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if p := look(); p.Cgroup != "" || len(m.Seen.known) != 0 {
+		t.Errorf("it has ended: %+v, kept: %+v", p, m.Seen.known)
+	}
+	if n := descriptors(); n != first {
+		t.Errorf("%d descriptors are left", n-first)
+	}
+}
+
