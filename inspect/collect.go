@@ -136,7 +136,7 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	}
 	apply(false)
 	if elsewhere == "" {
-		elsewhere = elsewhereByFacts(s, m.Root)
+		elsewhere = elsewhereByFacts(s, m)
 	}
 	apply(true)
 	resolve(s, elsewhere != "")

@@ -245,11 +245,24 @@ func elsewhereByEndpoint(context, endpoint string) string {
 // elsewhereByFacts says by what the engine told of itself that it runs on another machine or kernel, or
 // "": a socket can be forwarded. Kernel release and memory are compared, which differ between machines
 // and, unlike the host's name, do not between a machine and its containers.
-func elsewhereByFacts(s *Snapshot, root Root) string {
+func elsewhereByFacts(s *Snapshot, m Machine) string {
 	e := s.Engine
 	if e == nil || e.Version == "" {
 		return ""
 	}
+	if m.Seen == nil {
+		return elsewhereByKernelAndMemory(s, m.Root)
+	}
+	about := fmt.Sprint(e.Version, e.Kernel, e.Desktop != nil && *e.Desktop)
+	if s.Host != nil && s.Host.MemoryTotalBytes != nil {
+		about = fmt.Sprint(about, *s.Host.MemoryTotalBytes)
+	}
+	return m.Seen.elsewhere(about, func() string { return elsewhereByKernelAndMemory(s, m.Root) })
+}
+
+// elsewhereByKernelAndMemory compares them to this machine's.
+func elsewhereByKernelAndMemory(s *Snapshot, root Root) string {
+	e := s.Engine
 	if e.Desktop != nil && *e.Desktop {
 		return "not read: the engine runs in Docker Desktop's virtual machine"
 	}

@@ -10,6 +10,8 @@ import (
 	"io"
 	"os/exec"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/inspect/gpu"
 )
 
 // An NVMLStream reads NVML again and again through one child process, for views that go on: the library
@@ -21,6 +23,7 @@ type NVMLStream struct {
 	args       []string
 	turn       chan struct{} // holds one token: who has it may use what is below
 	child      *streamChild
+	still      map[int]GPU     // by index, as the child told them last
 	left       <-chan struct{} // the child that was dropped last; closed when the system has ended it
 	failures   int
 	notBefore  time.Time
@@ -154,7 +157,7 @@ func (s *NVMLStream) ask(ctx context.Context) (*NVMLAnswer, error) {
 	c := s.child
 	asked := make(chan error, 1)
 	go func() { // a child that hangs does not read either
-		_, err := io.WriteString(c.stdin, "\n")
+		_, err := io.WriteString(c.stdin, gpu.MovingRequest+"\n")
 		asked <- err
 	}()
 	var line []byte
@@ -175,13 +178,32 @@ func (s *NVMLStream) ask(ctx context.Context) (*NVMLAnswer, error) {
 	if err := json.Unmarshal(line, answer); err != nil {
 		return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
 	}
-	return answer, nil
+	return answer, s.complete(answer)
+}
+
+// complete adds to the GPUs what the child told before and did not tell again.
+func (s *NVMLStream) complete(answer *NVMLAnswer) error {
+	for _, at := range answer.Kept {
+		before, known := s.still[at]
+		if !known || at >= len(answer.GPUs) || answer.GPUs[at].Index != at {
+			return errors.New("NVML child: answer not understood: it builds on one that was not given")
+		}
+		answer.GPUs[at] = answer.GPUs[at].WithStill(before)
+	}
+	answer.Kept = nil
+	s.still = make(map[int]GPU, len(answer.GPUs))
+	for _, g := range answer.GPUs {
+		if g.Error == "" {
+			s.still[g.Index] = g
+		}
+	}
+	return nil
 }
 
 // drop ends the child without waiting for it: one that hangs in the driver outlives even SIGKILL.
 func (s *NVMLStream) drop() {
 	c := s.child
-	s.child, s.left = nil, c.ended
+	s.child, s.left, s.still = nil, c.ended, nil
 	_ = c.cmd.Process.Kill()
 	_ = c.stdin.Close()
 	go func() { // what it still says is for nobody

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 )
 
@@ -137,5 +138,29 @@ func TestNVMLStreamReadsWaitForOneAnother(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
+	}
+}
+
+// A child that tells only what moves is understood by what it told before, and by nothing else.
+func TestNVMLStreamCompletes(t *testing.T) {
+	s := stream(t, `read -r line; echo '{"gpus": [{"index": 0, "uuid": "GPU-a", "temperatureCelsius": 40, "nvlinks": [{"link": 3}]}]}'
+read -r line; echo '{"gpus": [{"index": 0, "temperatureCelsius": 41, "fanPercent": 7}], "kept": [0]}'
+read -r line; echo '{"gpus": [{"index": 0}], "kept": [0]}'
+read -r line; echo '{"gpus": [{"index": 0}, {"index": 1}], "kept": [1]}'`)
+	for i, want := range []GPU{
+		{UUID: "GPU-a", TemperatureCelsius: ptr(40), NVLinks: []NVLink{{Link: 3}}},
+		{UUID: "GPU-a", TemperatureCelsius: ptr(41), FanPercent: ptr(uint32(7)), NVLinks: []NVLink{{Link: 3}}},
+		{UUID: "GPU-a", NVLinks: []NVLink{{Link: 3}}},
+	} {
+		answer, err := s.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]GPU{want}, answer.GPUs); diff != "" || answer.Kept != nil {
+			t.Errorf("answer %d, kept %v:\n%s", i, answer.Kept, diff)
+		}
+	}
+	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "builds on one that was not given") {
+		t.Errorf("what was never told is made up: %v", err)
 	}
 }

@@ -30,6 +30,9 @@ type ProcessesSeen struct {
 	known  map[int]seenProcess
 	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
 	others map[string]bool // ids that this engine does not know
+
+	engine string // what was known of the engine when it was last compared to this machine
+	where  string // what came of that
 }
 
 type seenProcess struct {
@@ -64,8 +67,9 @@ func seeProcesses(m Machine, gpus []GPU) {
 	if seen.known == nil {
 		seen.known = map[int]seenProcess{}
 	}
-	now := m.Now()
+	var now time.Time
 	if keep && seen.NamesFor > 0 {
+		now = m.Now()
 		for _, pid := range seen.ended() {
 			seen.forget(pid)
 		}
@@ -102,6 +106,16 @@ func seeProcesses(m Machine, gpus []GPU) {
 			delete(seen.owners, pid)
 		}
 	}
+}
+
+// elsewhere says again what compare said of the same engine: this kernel stays the same as long as a process lives.
+func (s *ProcessesSeen) elsewhere(engine string, compare func() string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.engine != engine {
+		s.engine, s.where = engine, compare()
+	}
+	return s.where
 }
 
 // unasked takes out what the engine was asked before.

@@ -60,4 +60,3 @@ func TestProcessesHeld(t *testing.T) {
 		t.Errorf("%d descriptors are left", n-first)
 	}
 }
-

@@ -201,16 +201,9 @@ func (r *nvmlReader) link() {
 	}
 }
 
-// pcie is what its link does now.
+// pcie is what its link is now; what goes over it is measured on the side.
 func (r *nvmlReader) pcie() {
 	d := r.device
-	throughput := func(counter nvml.PcieUtilCounter) *uint64 { // KiB a second
-		v := figureOf(r, "nvmlDeviceGetPcieThroughput", d.GetPcieThroughput, counter)
-		if v == nil {
-			return nil
-		}
-		return ptr(uint64(*v) << 10)
-	}
 	p := PCIe{}
 	if r.gpu.PCIe != nil {
 		p = *r.gpu.PCIe
@@ -220,7 +213,6 @@ func (r *nvmlReader) pcie() {
 	if v := figure(r, "nvmlDeviceGetPcieReplayCounter", d.GetPcieReplayCounter); v != nil {
 		p.ReplayCount = ptr(uint32(*v))
 	}
-	p.TxBytesPerSecond, p.RxBytesPerSecond = throughput(nvml.PCIE_UTIL_TX_BYTES), throughput(nvml.PCIE_UTIL_RX_BYTES)
 	if p != (PCIe{}) {
 		r.gpu.PCIe = &p
 	}

@@ -76,7 +76,8 @@ type GPU struct {
 	Processes       []GPUProcess `json:"processes"`                // nil: could not be read; with MIG, those of all its MIG devices
 }
 
-// PCIe is the link between GPU and host. Throughput is bytes a second over NVML's 20 ms window.
+// PCIe is the link between GPU and host. Throughput is bytes a second over NVML's 20 ms window, which in a view that
+// goes on may lie up to two seconds back.
 type PCIe struct {
 	Generation          *int    `json:"generation,omitempty"`
 	GenerationMax       *int    `json:"generationMax,omitempty"`       // of this GPU in this slot

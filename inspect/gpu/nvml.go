@@ -20,13 +20,18 @@ type Answer struct {
 	GPUs     []GPU     `json:"gpus"`
 	Topology *Topology `json:"topology,omitempty"`
 	Absent   string    `json:"absent,omitempty"`
+	Kept     []int     `json:"kept,omitempty"` // GPUs of which only what moves is told: the rest is as in the answer before
 }
 
 // request is what a line of input asks the child for.
-type request struct{ topology bool }
+type request struct{ topology, moving bool }
 
 // TopologyRequest is the line that asks the child for the wiring as well.
 const TopologyRequest = "topology"
+
+// MovingRequest is the line that asks for no more of a GPU than what moves, where the rest was told in an answer
+// before and is the same still: see [Answer.Kept].
+const MovingRequest = "moving"
 
 // Driver is NVIDIA's kernel driver and what NVML says of it.
 type Driver struct {
@@ -126,14 +131,15 @@ func ranges(numbers []int) string {
 }
 
 // Serve answers each line of input with one reading as a line of JSON, until the input ends. It is
-// what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too.
+// what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too,
+// [MovingRequest] for what changed.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	session := newNVMLSession()
 	defer session.stop()
 	enc := json.NewEncoder(out)
 	lines := bufio.NewScanner(in)
 	for ctx.Err() == nil && lines.Scan() {
-		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest})); err != nil {
+		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: lines.Text() == MovingRequest})); err != nil {
 			return err
 		}
 	}
@@ -143,3 +149,22 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 func ptr[T any](v T) *T { return &v }
 
 func equal(a, b *int) bool { return a == b || a != nil && b != nil && *a == *b }
+
+// WithStill is a GPU of which only what moves was read, with what stands still as it was told before.
+func (g GPU) WithStill(before GPU) GPU {
+	moved := g
+	g = before
+	g.Error, g.NVMLReturn = moved.Error, moved.NVMLReturn
+	g.MemoryTotalBytes, g.MemoryUsedBytes, g.MemoryFreeBytes, g.MemoryReservedBytes = moved.MemoryTotalBytes, moved.MemoryUsedBytes, moved.MemoryFreeBytes, moved.MemoryReservedBytes
+	g.BAR1TotalBytes, g.BAR1UsedBytes = moved.BAR1TotalBytes, moved.BAR1UsedBytes
+	g.GPUUtilPercent, g.MemoryUtilPercent = moved.GPUUtilPercent, moved.MemoryUtilPercent
+	g.EncoderUtilPercent, g.DecoderUtilPercent, g.JPEGUtilPercent, g.OFAUtilPercent = moved.EncoderUtilPercent, moved.DecoderUtilPercent, moved.JPEGUtilPercent, moved.OFAUtilPercent
+	g.TemperatureCelsius, g.MemoryTemperatureCelsius, g.FanPercent = moved.TemperatureCelsius, moved.MemoryTemperatureCelsius, moved.FanPercent
+	g.PowerWatts, g.EnergyJoules = moved.PowerWatts, moved.EnergyJoules
+	g.PowerViolationSeconds, g.ThermalViolationSeconds, g.SyncBoostViolationSeconds = moved.PowerViolationSeconds, moved.ThermalViolationSeconds, moved.SyncBoostViolationSeconds
+	g.BoardLimitViolationSeconds, g.LowUtilizationViolationSeconds, g.ReliabilityViolationSeconds = moved.BoardLimitViolationSeconds, moved.LowUtilizationViolationSeconds, moved.ReliabilityViolationSeconds
+	g.GraphicsClockMHz, g.SMClockMHz, g.MemoryClockMHz, g.VideoClockMHz = moved.GraphicsClockMHz, moved.SMClockMHz, moved.MemoryClockMHz, moved.VideoClockMHz
+	g.PerformanceState, g.ThrottleReasons = moved.PerformanceState, moved.ThrottleReasons
+	g.PCIe, g.ECC, g.MIG, g.Processes = moved.PCIe, moved.ECC, moved.MIG, moved.Processes
+	return g
+}

@@ -24,6 +24,7 @@ type nvmlSession struct {
 	since time.Time // when the library was started; zero: it is not
 	has   map[string]bool
 	kept  map[int]keptGPU // by index
+	links map[int]*linkMeter
 }
 
 // keptFor is how long a child that lives on tells again what of a GPU stands still: what it is, its limits,
@@ -51,7 +52,7 @@ func (s *nvmlSession) start() *Answer {
 	s.stop()
 	switch ret := s.lib.Init(); ret {
 	case nvml.SUCCESS:
-		s.since, s.has, s.kept = s.now(), map[string]bool{}, map[int]keptGPU{}
+		s.since, s.has, s.kept, s.links = s.now(), map[string]bool{}, map[int]keptGPU{}, map[int]*linkMeter{}
 		return nil
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
 		name := "libnvidia-ml.so.1"
@@ -66,6 +67,7 @@ func (s *nvmlSession) start() *Answer {
 
 func (s *nvmlSession) stop() {
 	if !s.since.IsZero() {
+		s.endMeasurements()
 		s.lib.Shutdown()
 		s.since = time.Time{}
 	}
@@ -98,7 +100,25 @@ func (s *nvmlSession) answer(asked request) *Answer {
 			continue
 		}
 		devices[i] = device
-		answer.GPUs = append(answer.GPUs, s.gpu(i, device))
+		s.measure(i, device)
+		answer.GPUs = append(answer.GPUs, GPU{Index: i})
+	}
+	for i, device := range devices {
+		if device == nil {
+			continue
+		}
+		g, kept := s.gpu(i, device)
+		switch {
+		case !kept:
+			answer.GPUs[i] = g
+		case asked.moving:
+			answer.GPUs[i], answer.Kept = g, append(answer.Kept, i)
+		default:
+			answer.GPUs[i] = g.WithStill(s.kept[i].gpu)
+		}
+	}
+	for i := range answer.GPUs {
+		s.addThroughput(&answer.GPUs[i])
 	}
 	if asked.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)
@@ -106,12 +126,13 @@ func (s *nvmlSession) answer(asked request) *Answer {
 	return answer
 }
 
-// gpu reads one GPU, anew what moves, and the rest where it was not read lately.
-func (s *nvmlSession) gpu(index int, device nvml.Device) GPU {
-	if kept, ok := s.kept[index]; ok && s.now().Sub(kept.at) < keptFor {
-		r := &nvmlReader{nvmlSession: s, device: device, gpu: ptr(kept.gpu)}
+// gpu reads one GPU, anew what moves, and the rest where it was not read lately; kept says that it was, and that
+// it is not in what is returned.
+func (s *nvmlSession) gpu(index int, device nvml.Device) (g GPU, kept bool) {
+	if still, ok := s.kept[index]; ok && s.now().Sub(still.at) < keptFor {
+		r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index, PCIe: still.gpu.PCIe, ECC: still.gpu.ECC}}
 		if r.figures(); r.gpu.Error == "" {
-			return *r.gpu
+			return *r.gpu, true
 		}
 	}
 	delete(s.kept, index) // a GPU that fails tells no more than it still answers
@@ -121,7 +142,7 @@ func (s *nvmlSession) gpu(index int, device nvml.Device) GPU {
 		s.kept[index] = keptGPU{*r.gpu, s.now()}
 	}
 	r.figures()
-	return *r.gpu
+	return *r.gpu, false
 }
 
 // words are NVML's own for a return value. They are written here because nvmlErrorString needs the

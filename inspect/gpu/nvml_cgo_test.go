@@ -5,6 +5,7 @@ package gpu
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -196,5 +197,89 @@ func TestSessionStartsAnew(t *testing.T) {
 	session.answer(request{})
 	if starts != 3 {
 		t.Errorf("started %d times after it failed", starts)
+	}
+}
+
+// NVML's call takes 20 ms for each direction of each link: all are under way at once, and a reading soon after
+// another waits for none.
+func TestThroughputIsMeasuredAtOnce(t *testing.T) {
+	s := dgxh100.New()
+	s.Devices = nil
+	entered, leave := make(chan bool, 100), make(chan struct{})
+	for i := range 4 {
+		d := dgxh100.NewDevice(i)
+		d.GetPcieThroughputFunc = func(counter nvml.PcieUtilCounter) (uint32, nvml.Return) {
+			entered <- true
+			<-leave
+			return 3 + uint32(counter), nvml.SUCCESS
+		}
+		s.Devices = append(s.Devices, d)
+	}
+	session := mockSession(s, "nvmlDeviceGetPcieThroughput")
+	clock := time.Unix(1_000_000, 0)
+	session.now = func() time.Time { return clock }
+	answered := make(chan *Answer)
+	go func() { answered <- session.answer(request{}) }()
+	for range 8 {
+		<-entered
+	}
+	close(leave)
+	for i, g := range (<-answered).GPUs {
+		if g.PCIe == nil || *g.PCIe.TxBytesPerSecond != 3<<10 || *g.PCIe.RxBytesPerSecond != 4<<10 {
+			t.Errorf("GPU %d: %+v", i, g.PCIe)
+		}
+	}
+	leave = make(chan struct{}) // from here on the calls hang
+	clock = clock.Add(time.Second)
+	for _, g := range session.answer(request{}).GPUs {
+		if g.PCIe == nil || *g.PCIe.TxBytesPerSecond != 3<<10 {
+			t.Errorf("GPU %d, a second later: %+v", g.Index, g.PCIe)
+		}
+	}
+	close(leave)
+	session.stop()
+}
+
+// An answer that leaves out what stands still makes the same GPU, with what was told before, as one that does not.
+func TestWithStill(t *testing.T) {
+	still := []string{"Index", "UUID", "Name", "Brand", "PCIBusID", "PCIDeviceID", "Minor", "Architecture", "ComputeCapability",
+		"SlowdownTemperatureCelsius", "ShutdownTemperatureCelsius", "PowerLimitWatts", "PowerDefaultLimitWatts", "PowerMinLimitWatts", "PowerMaxLimitWatts",
+		"MaxGraphicsClockMHz", "MaxSMClockMHz", "MaxMemoryClockMHz", "MaxVideoClockMHz", "RemappedRows", "RetiredPages", "ComputeMode", "PersistenceMode",
+		"DisplayActive", "NVLinks", "RecoveryAction", "FabricState", "FabricError"}
+	var before GPU
+	fields := reflect.ValueOf(&before).Elem()
+	for i := range fields.NumField() {
+		switch f := fields.Field(i); f.Kind() {
+		case reflect.Pointer:
+			f.Set(reflect.New(f.Type().Elem()))
+		case reflect.Slice:
+			f.Set(reflect.MakeSlice(f.Type(), 1, 1))
+		case reflect.String:
+			f.SetString("before")
+		case reflect.Int:
+			f.SetInt(7)
+		default:
+			t.Fatalf("%s is of a kind that this test does not know", fields.Type().Field(i).Name)
+		}
+	}
+	joined := reflect.ValueOf(GPU{}.WithStill(before))
+	for i := range joined.NumField() {
+		name := joined.Type().Field(i).Name
+		if kept := !joined.Field(i).IsZero(); kept != slices.Contains(still, name) {
+			t.Errorf("%s: told again from before: %t", name, kept)
+		}
+	}
+
+	session := mockSession(dgxh100.New())
+	whole := session.answer(request{})
+	moving := session.answer(request{moving: true})
+	if len(moving.Kept) != 8 || moving.GPUs[0].UUID != "" {
+		t.Fatalf("kept: %v, %+v", moving.Kept, moving.GPUs[0])
+	}
+	for i := range moving.GPUs {
+		moving.GPUs[i] = moving.GPUs[i].WithStill(whole.GPUs[i])
+	}
+	if diff := cmp.Diff(whole.GPUs, moving.GPUs); diff != "" {
+		t.Error(diff)
 	}
 }
