@@ -32,6 +32,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "Got permission denied while trying to connect", Weight: 78, Literals: []string{"gotpermissiondeniedwhiletryingtoconnect"}},
 			{Match: "Error while fetching server API version: .{0,60}(PermissionError|Permission denied)", Weight: 78, Literals: []string{"errorwhilefetchingserverapiversion:"}},
 			{Match: "docker\\.sock.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,80}docker\\.sock", Weight: 72, Literals: []string{"docker.sock"}},
+			{Match: "pipe/docker\\w*: Access is denied|AccessDenied\\w*.{0,40}docker\\.sock", Weight: 78, Literals: []string{":accessisdenied", "accessdenied"}},
 		},
 		Steps: []Advice{
 			{Text: "Join the group docker, whose members can do on this machine what root can", Command: "sudo usermod -aG docker $USER"},
@@ -51,6 +52,10 @@ var tablePermissionDenied = []Entry{
 			{Match: "dial unix \\S*docker\\.sock: connect: (no such file or directory|connection refused)", Weight: 58, Literals: []string{"docker.sock:connect:connectionrefused", "docker.sock:connect:nosuchfileordirectory"}},
 			{Match: "docker_engine.{0,40}(The system cannot find the file|cannot find)|dockerDesktopLinuxEngine.{0,60}(cannot find|file specified)", Weight: 60, Literals: []string{"cannotfind", "desktoplinuxengine"}},
 			{Match: "Docker Desktop is not running|docker daemon is not running", Weight: 58, Literals: []string{"daemonisnotrunning", "desktopisnotrunning"}},
+			{Match: "Cannot connect to Podman|unable to connect to Podman socket", Weight: 60, Literals: []string{"cannotconnecttopodman", "unabletoconnecttopodmansocket"}},
+			{Match: "request returned .{0,60}for API route and version .{0,80}(docker|podman)", Unless: "denied|Forbidden", Weight: 56, Literals: []string{"requestreturned"}},
+			{Match: "could not be found in this WSL ?2? distro", With: []string{"docker"}, Weight: 58, Literals: []string{"couldnotbefoundinthiswsl2distro", "couldnotbefoundinthiswsldistro"}},
+			{Match: "(failed to start daemon|failed to start containerd|Error starting daemon): .{0,120}", Unless: "configure the Docker daemon|default runtime|default-runtime", With: []string{"docker"}, Weight: 54, Literals: []string{"errorstartingdaemon", "tostartcontainerd", "tostartdaemon"}},
 		},
 		Steps: []Advice{
 			{Text: "Start it", Command: "sudo systemctl start docker"},
@@ -71,6 +76,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "unable to (load|read) config( for runtime docker)?: .{0,80}(invalid character|unexpected end|cannot unmarshal)", Weight: 72, Literals: []string{"cannotunmarshal", "invalidcharacter", "unexpectedend"}},
 			{Match: "(invalid character .{1,6} (looking for|after)|unexpected end of JSON input)", With: []string{"daemon\\.json"}, Weight: 64, Literals: []string{"invalidcharacter", "unexpectedendofjsoninput"}},
 			{Match: "docker: ?(invalid|bad) (config|configuration) (file|in) .{0,40}daemon\\.json", Weight: 70, Literals: []string{"daemon.json"}},
+			{Match: "Expecting .{0,40}line \\d+ column \\d+|Extra data: line \\d+ column|parse error: .{0,100}line \\d+|Trailing comma|SyntaxError: .{0,60}JSON", With: []string{"daemon\\.json"}, Weight: 70, Literals: []string{"parseerror:", "pecting", "syntaxerror:", "tradata:line", "trailingcomma"}},
 		},
 		Steps: []Advice{
 			{Text: "See what is wrong, and where", Command: "sudo dockerd --validate --config-file /etc/docker/daemon.json"},
@@ -89,6 +95,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "Insufficient Permissions", With: []string{"Fedora|RHEL|Red Hat|CentOS|Rocky|AlmaLinux|Oracle Linux"}, Absent: []string{"\\bMIG\\b", "group (video|render)|video group|render group|crw-rw----|0660|NVreg_DeviceFile", "permissive|SELinux (is )?disabled"}, Weight: 60, Literals: []string{"insufficientpermissions"}},
 			{Match: "(setenforce 0|label=disable|label:disable|setsebool .{0,40}container_use_devices).{0,160}(works?|fixes|helps|fixed|solved|runs|fine)", With: []string{"nvidia|cuda|gpu"}, Weight: 70, Literals: []string{"container_use_devices", "label:disable", "label=disable", "setenforce0"}},
 			{Match: "avc: ?denied .{0,400}(/dev/dri/|dri_device_t)", With: []string{"nvidia|cuda|nvenc"}, Weight: 60, Literals: []string{"avc:denied"}},
+			{Match: "lib(cuda|nvidia\\S*|nvcuvid)\\S*:? (cannot open shared object file|failed to map segment.{0,30}|cannot apply additional memory protection.{0,30}|cannot enable executable stack.{0,40}): Permission denied", Weight: 66, Literals: []string{":permissiondenied"}},
 		},
 		Steps: []Advice{
 			{Text: "See what was denied", Command: "sudo ausearch -m avc -ts recent | grep nvidia"},
@@ -163,7 +170,7 @@ var tablePermissionDenied = []Entry{
 		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "runtime-binary-missing", "gpu-not-requested", "docker-not-restarted", "ldconfig-missing", "docker-daemon-not-running", "library-mount-in-image", "cdi-spec-missing"},
 		Symptoms: []Symptom{
 			{Match: "/(var/)?snap/docker/|snap\\.docker\\.dockerd|snap install docker|snap\\.docker\\b", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Weight: 68, Literals: []string{"/snap/docker/", "snap.docker", "snapinstalldocker"}},
-			{Match: "(snap (version|package|build|install(ation|ed)?|edition|docker)|docker (from |via |by |as |through |in )?(the |a |ubuntu.?s? )?snap|snapped docker|snapd? docker|snap list)", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Absent: []string{"removed (the )?snap|snap remove|not (the |from )?snap"}, Weight: 64, Literals: []string{"snap"}},
+			{Match: "(snap (version|package|build|install(ation|ed)?|edition|docker)|docker (from |via |by |as |through |in )?(the |a |ubuntu.?s? )?snap|snapped docker|snapd? docker|snap list|(is|was|got|have|uses?|chose|picked) (it )?(as |from |via )?(the|a) snap\\b)", With: []string{"could not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices"}, Absent: []string{"removed (the )?snap|snap remove|not (the |from )?snap"}, Weight: 64, Literals: []string{"snap"}},
 		},
 		Steps: []Advice{
 			{Text: "Remove the snap; its containers, images and volumes go with it", Command: "sudo snap remove docker"},
