@@ -7,9 +7,10 @@ GOFOLDERS := cmd plugin inspect fixes e2e packaging
 PLUGINS := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 STATICCHECK := v0.8.2
 NFPM := v2.45.2
+GOVULNCHECK := v1.9.0
 ARCHS ?= amd64 arm64
 
-.PHONY: run demo build static package install lint test test-gpu unit platforms e2e bench-setup bench help
+.PHONY: pictures vuln run demo build static package install lint test test-gpu unit platforms e2e bench-setup bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -65,6 +66,12 @@ platforms: ## the plugin builds without cgo, on macOS and on Windows
 e2e: bench-setup ## the scenarios on real engines; RUN=PATTERN for some of them
 	@summary=$$(mktemp); E2E_SUMMARY=$$summary go test -tags e2e -count=1 -timeout 40m $(if $(RUN),-run 'TestScenarios/.*/$(RUN)') ./e2e; \
 	code=$$?; cat $$summary; rm -f $$summary; exit $$code
+
+pictures: bench-setup ## the pictures of README and docs anew, of real runs
+	E2E_PICTURES=$(CURDIR)/docs/pictures go test -tags e2e -count=1 -run 'TestScenarios/.*/pictures' ./e2e
+
+vuln: ## known vulnerabilities in what is called; VULNDB=file:///FOLDER for a copy of the database
+	go run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK) $(if $(VULNDB),-db=$(VULNDB)) ./...
 
 test-gpu: ## on a machine with an NVIDIA GPU: every figure against nvidia-smi of the same moment; keeps the Snapshot
 	go test -tags gpu -count=1 -v ./e2e/gpu

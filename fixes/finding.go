@@ -3,6 +3,7 @@ package fixes
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // ID names a root cause: one of the taxonomy, the same in diagnose, explain, fix, audit and the
@@ -62,6 +63,17 @@ func NewFinding(id ID, evidence ...Evidence) Finding {
 		evidence = []Evidence{}
 	}
 	return Finding{ID: id, Severity: e.Severity, Title: e.Title, Cause: e.Cause, Evidence: evidence, Playbook: e.Playbook, Steps: steps, Docs: e.Docs, Question: e.Question}
+}
+
+// SplitStep parts a step of a finding into what to do and the command that does it; "" where it names none.
+func SplitStep(id ID, step string) (text, command string) {
+	e, _ := Knowledge().Entry(id)
+	for _, a := range e.Steps {
+		if text, ok := strings.CutSuffix(step, ": "+a.Command); ok && a.Command != "" {
+			return text, a.Command
+		}
+	}
+	return step, ""
 }
 
 // Counted is a number with its noun: 1 GPU, 8 GPUs.

@@ -280,11 +280,44 @@ func FuzzProcessCgroup(f *testing.F) {
 	})
 }
 
+// A process of which /proc says nothing may be any container's until the engine was asked: a container that was
+// granted its GPU uses an unknown amount then, and not none.
+func TestUsageIsUnknownWhileAProcessHasNoOwner(t *testing.T) {
+	bytes := uint64(1 << 30)
+	for _, test := range []struct {
+		name    string
+		sources []Reading
+		process GPUProcess
+		known   bool
+	}{
+		{"nobody asked", nil, GPUProcess{PID: 7, MemoryUsedBytes: &bytes}, false},
+		{"the engine did not answer", []Reading{{Name: "processes", Error: "no answer within 10s", TimedOut: true}}, GPUProcess{PID: 7, MemoryUsedBytes: &bytes}, false},
+		{"the engine was asked", []Reading{{Name: "processes"}}, GPUProcess{PID: 7, MemoryUsedBytes: &bytes}, true},
+		{"/proc says whose it is", nil, GPUProcess{PID: 7, MemoryUsedBytes: &bytes, Cgroup: "/user.slice"}, true},
+		{"it has ended", nil, GPUProcess{PID: 7, MemoryUsedBytes: &bytes, Gone: true}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := &Snapshot{
+				Sources:    test.sources,
+				GPUs:       []GPU{{Index: 0, Processes: []GPUProcess{test.process}}},
+				Containers: []Container{{ID: idA, State: "running", Grant: Grant{By: []string{"privileged"}}}},
+			}
+			attribute(s, map[string]int{idA: 0})
+			if used := s.Containers[0].Usage.MemoryUsedBytes; (used != nil) != test.known {
+				t.Errorf("memory known: %t, want %t", used != nil, test.known)
+			}
+		})
+	}
+}
+
 // Whatever runs where: what containers and host use on a GPU adds up to what its processes hold, and no
 // process is counted twice, MIG devices included.
 func TestUsageAddsUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := &Snapshot{Containers: []Container{{ID: idA, State: "running"}, {ID: idB, State: "running"}}}
+		s := &Snapshot{
+			Containers: []Container{{ID: idA, State: "running"}, {ID: idB, State: "running"}},
+			Sources:    []Reading{{Name: ProcessesSource.Name}},
+		}
 		want := map[int]uint64{}
 		pid := 100
 		draw := func() GPUProcess {

@@ -66,7 +66,7 @@ func attribute(s *Snapshot, known map[string]int) {
 			c.Usage = &Usage{}
 		}
 		if c.Usage != nil {
-			c.Usage.sum(processesKnown(s.GPUs, c.Grant))
+			c.Usage.sum(processesKnown(s.GPUs, c.Grant, ownersKnown(s)))
 		}
 	}
 }
@@ -94,14 +94,27 @@ func eachProcess(gpus []GPU, visit func(UsageProcess, *GPUProcess)) {
 	}
 }
 
-// processesKnown tells if NVML listed the processes of every GPU that a grant names; of all GPUs, where it
-// names none that is there.
-func processesKnown(gpus []GPU, grant Grant) bool {
+// ownersKnown tells if the engine was asked about the processes of which /proc says nothing: such a one may be any
+// container's before.
+func ownersKnown(s *Snapshot) bool {
+	return slices.ContainsFunc(s.Sources, func(r Reading) bool {
+		return r.Name == ProcessesSource.Name && r.Error == "" && !r.TimedOut
+	})
+}
+
+// processesKnown tells if NVML listed the processes of every GPU that a grant names, and each is known to be a
+// container's or nobody's; of all GPUs, where it names none that is there.
+func processesKnown(gpus []GPU, grant Grant, ownersKnown bool) bool {
+	unlisted := func(processes []GPUProcess) bool {
+		return processes == nil || !ownersKnown && slices.ContainsFunc(processes, func(p GPUProcess) bool {
+			return p.ContainerID == "" && p.Cgroup == "" && !p.Gone && p.PID > 0
+		})
+	}
 	listed := func(g GPU) bool {
 		if g.MIG == nil || !g.MIG.Enabled {
-			return g.Processes != nil
+			return !unlisted(g.Processes)
 		}
-		return !slices.ContainsFunc(g.MIG.Devices, func(d MIGDevice) bool { return d.Processes == nil })
+		return !slices.ContainsFunc(g.MIG.Devices, func(d MIGDevice) bool { return unlisted(d.Processes) })
 	}
 	all, named, namedListed := true, false, true
 	for _, g := range gpus {

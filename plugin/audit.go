@@ -139,11 +139,11 @@ func runAudit(ctx context.Context, app *app, opts *auditOptions) error {
 		scope.Only = append(scope.Only, fixes.ID(strings.TrimSpace(id)))
 	}
 	d := fixes.Audit(s, policy, scope)
-	return opts.found(app, s, d, func() error { return writeAudit(app.out(), s, d) })
+	return opts.found(app, s, d, func() error { return writeAudit(app.out(), opts.width(app), s, d) })
 }
 
 // writeAudit prints the findings: one text for each id, with all containers that it concerns.
-func writeAudit(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis) error {
+func writeAudit(out io.Writer, width int, s *inspect.Snapshot, d fixes.Diagnosis) error {
 	var b strings.Builder
 	holders := 0
 	for i := range s.Containers {
@@ -168,11 +168,11 @@ func writeAudit(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis) error {
 			last++
 		}
 		b.WriteString("\n")
-		fmt.Fprintf(&b, "%s %s (%s, %s)\n", severityMarks[f.Severity], harmlessName(f.Title), f.ID, f.Severity)
-		b.WriteString(fill("Why: "+harmlessText(f.Cause), 96, "  "))
+		writeText(&b, width, severityMarks[f.Severity]+" ", fmt.Sprintf("%s (%s, %s)", harmlessName(f.Title), f.ID, f.Severity))
+		writeText(&b, width, "  ", "Why: "+harmlessName(f.Cause))
 		for _, one := range d.Findings[i:last] {
 			for _, e := range one.Evidence {
-				fmt.Fprintf(&b, "  seen   %s: %s\n", harmlessName(e.Source), shorten(harmlessName(e.Text), 400))
+				writeText(&b, width, "  seen   ", harmlessName(e.Source)+": "+shorten(harmlessName(e.Text), 400))
 			}
 		}
 		for n, step := range f.Steps {
@@ -180,7 +180,7 @@ func writeAudit(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis) error {
 			if n == 0 {
 				label = "do    "
 			}
-			fmt.Fprintf(&b, "  %s %s\n", label, harmlessName(step))
+			writeStep(&b, width, "  "+label+" ", f.ID, step)
 		}
 		fmt.Fprintf(&b, "  more   %s\n", harmlessName(f.Docs))
 		i = last
@@ -196,7 +196,7 @@ func writeAudit(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis) error {
 			if why == "" {
 				why = r.Note
 			}
-			fmt.Fprintf(&b, "  %s: %s\n", harmlessName(r.Name), harmlessName(why))
+			writeText(&b, width, "  ", harmlessName(r.Name)+": "+harmlessName(why))
 		}
 	}
 	_, err := io.WriteString(out, b.String())

@@ -432,7 +432,7 @@ func writeSoftware(b *strings.Builder, width int, a *checkAnswer) error {
 func (a *checkAnswer) verdict(width int) string {
 	var b strings.Builder
 	for _, f := range a.Findings {
-		writeFinding(&b, f)
+		writeFinding(&b, width, f)
 	}
 	if len(a.Findings) > 0 {
 		return b.String()

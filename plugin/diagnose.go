@@ -149,7 +149,7 @@ func runDiagnose(ctx context.Context, app *app, opts *diagnoseOptions) error {
 		return err
 	}
 	return opts.found(app, s, d, func() error {
-		return writeDiagnosis(app.out(), s, d, len(opts.containers) > 0 || len(opts.only) > 0)
+		return writeDiagnosis(app.out(), opts.width(app), s, d, len(opts.containers) > 0 || len(opts.only) > 0)
 	})
 }
 
@@ -183,13 +183,13 @@ func failedSources(s *inspect.Snapshot) []inspect.Reading {
 }
 
 // writeDiagnosis prints the findings, what to fix first in front, each with its evidence and its steps.
-func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narrowed bool) error {
+func writeDiagnosis(out io.Writer, width int, s *inspect.Snapshot, d fixes.Diagnosis, narrowed bool) error {
 	var b strings.Builder
 	for i, f := range d.Findings {
 		if i > 0 {
 			b.WriteString("\n")
 		}
-		writeFinding(&b, f)
+		writeFinding(&b, width, f)
 	}
 	if len(d.Findings) == 0 {
 		b.WriteString("Nothing found.\n")
@@ -218,10 +218,10 @@ func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narro
 			if r.Denied {
 				why += " (root may see it: sudo docker gpu diagnose)"
 			}
-			fmt.Fprintf(&b, "  %s: %s\n", harmlessName(r.Name), harmlessName(why))
+			writeText(&b, width, "  ", harmlessName(r.Name)+": "+harmlessName(why))
 		}
 		if slices.Contains(d.Unexamined, "cgroup-device-lost") {
-			b.WriteString("  containers: whether one that runs may still use its GPU shows only inside (docker exec NAME nvidia-smi)\n")
+			writeText(&b, width, "  ", "containers: whether one that runs may still use its GPU shows only inside (docker exec NAME nvidia-smi)")
 		}
 		ids := make([]string, len(d.Unexamined))
 		for i, id := range d.Unexamined {
@@ -235,19 +235,19 @@ func writeDiagnosis(out io.Writer, s *inspect.Snapshot, d fixes.Diagnosis, narro
 
 var severityMarks = map[fixes.Severity]string{fixes.Error: "✗", fixes.Warning: "!", fixes.Info: "i"}
 
-func writeFinding(b *strings.Builder, f fixes.Finding) {
+func writeFinding(b *strings.Builder, width int, f fixes.Finding) {
 	where := ""
 	if f.Container != "" {
 		where = "container " + harmlessName(f.Container) + ": "
 	}
-	writeFindingOf(b, f, where)
+	writeFindingOf(b, width, f, where)
 }
 
 // writeFindingOf writes a finding of something else than a container of this engine: where names it.
-func writeFindingOf(b *strings.Builder, f fixes.Finding, where string) {
-	fmt.Fprintf(b, "%s %s%s (%s, %s)\n", severityMarks[f.Severity], where, harmlessName(f.Title), f.ID, f.Severity)
+func writeFindingOf(b *strings.Builder, width int, f fixes.Finding, where string) {
+	writeText(b, width, severityMarks[f.Severity]+" ", fmt.Sprintf("%s%s (%s, %s)", where, harmlessName(f.Title), f.ID, f.Severity))
 	if f.Cause != "" && !strings.EqualFold(strings.TrimSuffix(f.Cause, "."), f.Title) {
-		b.WriteString(fill(harmlessText(f.Cause), 96, "  "))
+		writeText(b, width, "  ", harmlessName(f.Cause))
 	}
 	for _, e := range f.Evidence {
 		source := harmlessName(e.Source)
@@ -255,9 +255,9 @@ func writeFindingOf(b *strings.Builder, f fixes.Finding, where string) {
 			source = fmt.Sprintf("%s:%d", source, e.Line)
 		}
 		lines := strings.Split(strings.TrimSpace(e.Text), "\n")
-		fmt.Fprintf(b, "  seen   %s: %s\n", source, shorten(harmlessName(lines[0]), 400))
+		writeText(b, width, "  seen   ", source+": "+shorten(harmlessName(lines[0]), 400))
 		for _, line := range lines[1:min(len(lines), 4)] {
-			fmt.Fprintf(b, "         %s\n", shorten(harmlessName(line), 400))
+			writeText(b, width, "         ", shorten(harmlessName(line), 400))
 		}
 	}
 	for i, step := range f.Steps {
@@ -265,10 +265,10 @@ func writeFindingOf(b *strings.Builder, f fixes.Finding, where string) {
 		if i == 0 {
 			label = "do    "
 		}
-		fmt.Fprintf(b, "  %s %s\n", label, harmlessName(step))
+		writeStep(b, width, "  "+label+" ", f.ID, step)
 	}
 	if f.Question != "" {
-		fmt.Fprintf(b, "  ask    %s\n", harmlessName(f.Question))
+		writeText(b, width, "  ask    ", harmlessName(f.Question))
 	}
 	if slices.Contains(fixes.PlaybookNames, f.Playbook) {
 		fmt.Fprintf(b, "  fix    docker gpu fix %s\n", f.Playbook)

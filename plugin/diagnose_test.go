@@ -125,10 +125,10 @@ func TestDiagnoseIsHarmless(t *testing.T) {
 		t.Fatal("nothing to print")
 	}
 	d.Related, d.Unexamined = d.Findings, []fixes.ID{"xid-error"}
-	if err := writeDiagnosis(&b, s, d, false); err != nil {
+	if err := writeDiagnosis(&b, 0, s, d, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeAudit(&b, s, d); err != nil {
+	if err := writeAudit(&b, 0, s, d); err != nil {
 		t.Fatal(err)
 	}
 	if err := writeChange(&b, "", s.TakenAt, "12:00:00", "+", d.Findings[0]); err != nil {

@@ -84,7 +84,7 @@ func runExplain(ctx context.Context, opts *explainOptions) error {
 	if err != nil {
 		failed = append(failed, err)
 	}
-	if err := writeExplanation(opts.app.out(), opts.format, explanation); err != nil {
+	if err := writeExplanation(opts.app.out(), opts.app.width(), opts.format, explanation); err != nil {
 		return err
 	}
 	if len(failed) > 0 {
@@ -150,25 +150,26 @@ func (r interruptible) Read(p []byte) (int, error) {
 	return r.Reader.Read(p)
 }
 
-func writeExplanation(out io.Writer, format string, e fixes.Explanation) error {
+func writeExplanation(out io.Writer, width int, format string, e fixes.Explanation) error {
 	switch format {
 	case "json":
 		return writeJSON(out, e, "  ")
 	case "", "table":
-		_, err := io.WriteString(out, harmlessText(explanationText(e)))
+		_, err := io.WriteString(out, harmlessText(explanationText(width, e)))
 		return err
 	}
 	return writeTemplate(out, strings.TrimPrefix(format, "table "), e)
 }
 
 // explanationText is the answer for people: the cause in a sentence, what shows it, what to do.
-func explanationText(e fixes.Explanation) string {
+func explanationText(width int, e fixes.Explanation) string {
 	if len(e.Findings) == 0 {
 		return "Nothing in this text is about a GPU that fails.\n"
 	}
 	f := e.Findings[0]
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s (%s)\n%s\n", f.Title, f.ID, f.Cause)
+	fmt.Fprintf(&b, "%s (%s)\n", f.Title, f.ID)
+	writeText(&b, width, "", f.Cause)
 	b.WriteString("\nSeen:\n")
 	for _, evidence := range f.Evidence {
 		for i, line := range strings.Split(evidence.Text, "\n") {
@@ -180,26 +181,24 @@ func explanationText(e fixes.Explanation) string {
 		}
 	}
 	if f.ID != "healthy" {
-		writeSteps(&b, f.Steps)
+		b.WriteString("\nNext:\n")
+		for i, step := range f.Steps {
+			writeStep(&b, width, fmt.Sprintf("  %d. ", i+1), f.ID, step)
+		}
 	}
 	if f.Question != "" {
-		fmt.Fprintf(&b, "\nNot sure? %s\n", f.Question)
+		b.WriteString("\n")
+		writeText(&b, width, "Not sure? ", f.Question)
 	}
 	if len(e.Related) > 0 {
 		b.WriteString("\nAlso possible, or next to it:\n")
 		for _, r := range e.Related {
-			fmt.Fprintf(&b, "  %s: %s\n", r.ID, r.Title)
+			writeText(&b, width, "  ", string(r.ID)+": "+r.Title)
 		}
 	}
-	fmt.Fprintf(&b, "\nMore: docker gpu explain %s · %s\n", f.ID, f.Docs)
+	b.WriteString("\n")
+	writeText(&b, width, "More: ", fmt.Sprintf("docker gpu explain %s · %s", f.ID, f.Docs))
 	return b.String()
-}
-
-func writeSteps(b *strings.Builder, steps []string) {
-	b.WriteString("\nNext:\n")
-	for i, step := range steps {
-		fmt.Fprintf(b, "  %d. %s\n", i+1, step)
-	}
 }
 
 // evidencePlace is where a piece of evidence stands, as compilers write it.

@@ -17,7 +17,7 @@ func TestExplanationText(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := writeExplanation(&out, "", e); err != nil {
+	if err := writeExplanation(&out, 0, "", e); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"(toolkit-not-installed)", "build.log:2: docker: Error response", "sudo nvidia-ctk runtime configure --runtime=docker", "Not sure?", "docker gpu explain toolkit-not-installed", "https://"} {
@@ -33,13 +33,13 @@ func TestExplanationText(t *testing.T) {
 func TestExplanationOfNothing(t *testing.T) {
 	e := fixes.ExplainString("", "npm ERR! code ENOENT")
 	var text, object bytes.Buffer
-	if err := writeExplanation(&text, "table", e); err != nil {
+	if err := writeExplanation(&text, 0, "table", e); err != nil {
 		t.Fatal(err)
 	}
 	if got := text.String(); got != "Nothing in this text is about a GPU that fails.\n" {
 		t.Errorf("%q", got)
 	}
-	if err := writeExplanation(&object, "json", e); err != nil {
+	if err := writeExplanation(&object, 0, "json", e); err != nil {
 		t.Fatal(err)
 	}
 	var fields map[string]json.RawMessage
@@ -54,7 +54,7 @@ func TestExplanationOfNothing(t *testing.T) {
 func TestExplanationTemplate(t *testing.T) {
 	e := fixes.ExplainString("", "CUDA out of memory")
 	var out bytes.Buffer
-	if err := writeExplanation(&out, "{{range .Findings}}{{.ID}}{{end}}", e); err != nil || out.String() != "cuda-out-of-memory\n" {
+	if err := writeExplanation(&out, 0, "{{range .Findings}}{{.ID}}{{end}}", e); err != nil || out.String() != "cuda-out-of-memory\n" {
 		t.Errorf("%q, %v", out.String(), err)
 	}
 }

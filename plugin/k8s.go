@@ -343,7 +343,7 @@ func writePodFindings(out io.Writer, width int, c *inspect.Cluster, pods []*insp
 		if f.Container != "" {
 			where = "pod " + harmlessName(f.Container) + ": "
 		}
-		writeFindingOf(&b, f, where)
+		writeFindingOf(&b, width, f, where)
 		b.WriteString("\n")
 	}
 	if len(findings) == 0 {

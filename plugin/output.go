@@ -13,6 +13,8 @@ import (
 	"github.com/docker/cli/templates"
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
+
+	"github.com/docker-gpu/docker-gpu/fixes"
 )
 
 // Text that came from outside (names, labels, logs) passes one of the harmless functions before it is
@@ -255,4 +257,29 @@ func fillLines(text string, width int, first, next string) string {
 		b.WriteString(prefix + line + "\n")
 	}
 	return b.String()
+}
+
+// widestText is what a line of prose may have in a wide terminal: longer ones are hard to read.
+const widestText = 100
+
+// writeText writes a sentence behind a label, broken between words, its further lines below its first. Where the width
+// is not known, as in a file, it stays one line, for grep.
+func writeText(b *strings.Builder, width int, label, text string) {
+	if width <= 0 {
+		b.WriteString(label + text + "\n")
+		return
+	}
+	b.WriteString(fillLines(text, min(width, widestText), label, strings.Repeat(" ", cells(label))))
+}
+
+// writeStep writes a step of a finding behind a label. Its command stays in one piece, so that it can be copied, on a line
+// of its own where it does not fit behind the sentence.
+func writeStep(b *strings.Builder, width int, label string, id fixes.ID, step string) {
+	text, command := fixes.SplitStep(id, step)
+	if command == "" || width <= 0 || cells(label)+cells(step) <= min(width, widestText) {
+		writeText(b, width, label, harmlessName(step))
+		return
+	}
+	writeText(b, width, label, harmlessName(text)+":")
+	b.WriteString(strings.Repeat(" ", cells(label)+2) + harmlessName(command) + "\n")
 }

@@ -60,7 +60,7 @@ func statusSources() []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
-		inspect.CDISource, inspect.DaemonConfigSource, inspect.SwarmSource,
+		inspect.CDISource, inspect.DaemonConfigSource, inspect.SwarmSource, inspect.ProcessesSource,
 	}
 }
 
