@@ -33,6 +33,7 @@ var tablePermissionDenied = []Entry{
 			{Match: "Error while fetching server API version: .{0,60}(PermissionError|Permission denied)", Weight: 78, Literals: []string{"errorwhilefetchingserverapiversion:"}},
 			{Match: "docker\\.sock.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,80}docker\\.sock", Weight: 72, Literals: []string{"docker.sock"}},
 			{Match: "pipe/docker\\w*: Access is denied|AccessDenied\\w*.{0,40}docker\\.sock", Weight: 78, Literals: []string{":accessisdenied", "accessdenied"}},
+			{Match: "\\bsrw\\S+ .{0,50}docker\\.sock", With: []string{"permission denied|EACCES|not permitted"}, Weight: 60, Literals: []string{"docker.sock"}},
 		},
 		Steps: []Advice{
 			{Text: "Join the group docker, whose members can do on this machine what root can", Command: "sudo usermod -aG docker $USER"},
@@ -121,7 +122,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The toolkit tries to set the container's device cgroup, which an engine without root rights is not allowed to do.",
 		Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "device-permission-denied", "cgroup-v2-unsupported-toolkit"},
 		Symptoms: []Symptom{
-			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE\\)? failed:? ?operation not permitted", Weight: 82, Literals: []string{"bpf_prog_query(bpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_query(bpf_cgroup_devicefailedoperationnotpermitted", "bpf_prog_querybpf_cgroup_device)failed:operationnotpermitted", "bpf_prog_querybpf_cgroup_device)failedoperationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailed:operationnotpermitted", "bpf_prog_querybpf_cgroup_devicefailedoperationnotpermitted"}},
+			{Match: "BPF_CGROUP_DEVICE\\)? failed:? ?operation not permitted", Weight: 82, Literals: []string{"bpf_cgroup_device)failed:operationnotpermitted", "bpf_cgroup_device)failedoperationnotpermitted", "bpf_cgroup_devicefailed:operationnotpermitted", "bpf_cgroup_devicefailedoperationnotpermitted"}},
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE", Weight: 74, Literals: []string{"bpf_prog_query(bpf_cgroup_device", "bpf_prog_querybpf_cgroup_device"}},
 			{Match: "devices\\.(allow|deny)\\W{0,3} ?(operation not permitted|permission denied)", Weight: 74, Literals: []string{"devices.allow", "devices.deny"}},
 			{Match: "failed to (set|add) device (cgroup|rules?).{0,160}(operation not permitted|permission denied)", Weight: 74, Literals: []string{"operationnotpermitted", "permissiondenied"}},
