@@ -13,8 +13,9 @@ import (
 // pattern is an expression of the table with what a text must hold at the least for it to match: far
 // quicker to look for than the expression itself.
 type pattern struct {
-	needs [][]string // of each, one must occur in the squashed text
-	re    func() *regexp.Regexp
+	needs   [][]string // of each, one must occur in the squashed text
+	re      func() *regexp.Regexp
+	program func() *program // for [scanner.matches]; nil where it does not go
 }
 
 var patterns sync.Map
@@ -28,7 +29,9 @@ func patternOf(source, flags string) *pattern {
 	translated := "(?" + flags + ")" + dialect(source)
 	p := &pattern{re: sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(translated) })}
 	if parsed, err := syntax.Parse(translated, syntax.Perl); err == nil {
-		n := needs(parsed.Simplify())
+		simple := parsed.Simplify()
+		p.program = sync.OnceValue(func() *program { return newProgram(simple) })
+		n := needs(simple)
 		p.needs = n.all
 		if len(n.exact) > 0 {
 			p.needs = append(p.needs, n.exact)
@@ -54,6 +57,33 @@ func (p *pattern) possible(squashed string) bool {
 }
 
 func (p *pattern) match(text string) bool { return p.re().MatchString(text) }
+
+// matcherMemory bounds what is kept of the matchers of a search; beyond it they are made anew.
+const matcherMemory = 12 << 20
+
+// matches is [pattern.match], and remembers for the next text what it has worked out.
+func (s *scanner) matches(p *pattern, text string) bool {
+	m := s.matchers[p]
+	if m == nil {
+		if p.program == nil || p.program() == nil {
+			return p.match(text)
+		}
+		if s.matcherSize > matcherMemory {
+			clear(s.matchers)
+			s.matcherSize = 0
+		}
+		m = newMatcher(p.program())
+		s.matchers[p] = m
+		s.matcherSize += m.size
+	}
+	before := m.size
+	is, sure := m.match(text)
+	s.matcherSize += m.size - before
+	if !sure {
+		return p.match(text)
+	}
+	return is
+}
 
 // literalsOf derives strings, squashed, one of which stands in every text that the expression matches.
 func literalsOf(source string) ([]string, error) {

@@ -80,6 +80,9 @@ type scanner struct {
 	tried []tries // by symptom, of its context
 	joins []tries // by symptom, of lines put together
 	lines int     // of the texts so far
+
+	matchers    map[*pattern]*matcher
+	matcherSize int
 }
 
 // tries of a symptom that failed: what costs much is, in a text that goes on and on, tried ever less often.
@@ -98,7 +101,7 @@ func (t *tries) due(free int) bool {
 }
 
 func newScanner(x *symptomIndex) *scanner {
-	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms))}
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
 }
 
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
@@ -331,31 +334,31 @@ func (w *window) try(h hit) {
 	switch {
 	case ref.Lines > 0:
 		first, last = max(0, h.line-ref.Lines), min(len(w.lines)-1, h.line+ref.Lines)
-		if text = w.join(first, last, " "); !match.match(text) {
+		if text = w.join(first, last, " "); !w.matches(match, text) {
 			return
 		}
 		first, last = h.line, h.line
 	default:
-		if text = w.canon(h.line); alone && match.match(text) {
+		if text = w.canon(h.line); alone && w.matches(match, text) {
 			break
 		}
 		if first, last = w.wrapped(h.line); first == last || !w.joins[h.symptom].due(64) {
 			return
 		}
-		if text = w.join(first, last, ""); match.match(text) {
+		if text = w.join(first, last, ""); w.matches(match, text) {
 			break
 		}
-		if text = w.join(first, last, " "); !match.match(text) {
+		if text = w.join(first, last, " "); !w.matches(match, text) {
 			return
 		}
 	}
 	if ref.Unless != "" {
 		unless := patternOf(ref.Unless, "i")
-		if unless.match(text) {
+		if w.matches(unless, text) {
 			return
 		}
 		if first == last && ref.Lines == 0 && (w.width(h.line) >= 60 || h.line > 0 && w.width(h.line-1) >= 60) { // what speaks against it may stand in the wrapped rest
-			if a, b := w.wrapped(h.line); a < b && unless.match(w.join(a, min(b, h.line+1), "")) {
+			if a, b := w.wrapped(h.line); a < b && w.matches(unless, w.join(a, min(b, h.line+1), "")) {
 				return
 			}
 		}
@@ -545,7 +548,7 @@ func (w *window) somewhere(source string) bool {
 		w.squashed = strings.ToLower(squash(w.text[0]))
 	}
 	p := patternOf(source, "im")
-	is := p.possible(w.squashed) && (p.match(w.text[0]) || w.text[1] != "" && p.match(w.text[1]))
+	is := p.possible(w.squashed) && (w.matches(p, w.text[0]) || w.text[1] != "" && w.matches(p, w.text[1]))
 	w.context[source] = is
 	return is
 }
