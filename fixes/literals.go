@@ -34,13 +34,22 @@ func classed(b byte) byte {
 // squash is s as the automaton sees it.
 func squash(s string) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	for i := range len(s) {
-		if c := classed(s[i]); c != 0 {
+		if c := squashed[s[i]]; c != 0 {
 			b.WriteByte(c)
 		}
 	}
 	return b.String()
 }
+
+// squashed is [classed] of every byte.
+var squashed = func() (of [256]byte) {
+	for b := range of {
+		of[b] = classed(byte(b))
+	}
+	return of
+}()
 
 func newAutomaton(literals []string) *automaton {
 	a := &automaton{child: []int32{0, 0}, next: []int32{0, 0}, label: []uint8{0, 0}, depth: []uint8{0, 0}, output: [][]int32{nil, nil}}

@@ -1,9 +1,9 @@
 package fixes
 
 import (
+	"cmp"
 	"regexp/syntax"
 	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -183,142 +183,153 @@ type matcher struct {
 	seen    []uint32 // by instruction: mark of the closure that has been there
 	mark    uint32
 	size    int // of all of it, roughly, in bytes
-	refused int // texts with too many states
+	refused int // texts that made too many states
+
+	stack, took, to []uint32 // room for step
+	key             []byte
 }
 
+// matcherState is a row of the table. States are numbered by where their rows begin.
 type matcherState struct {
 	before uint8 // kind of the character before
 	at     []uint32
 }
 
 const (
-	accepted        = -1
-	matcherFirst    = 1    // the state before the first character; 0 is none
-	matcherStates   = 2000 // in one text: more, and the standard library does it
-	matcherRefusals = 4
+	accepted       = -1
+	matcherStates  = 3000 // kept at the same time
+	matcherPays    = 6    // characters for each of them at the least: else the standard library is as quick
+	matcherRefuses = 4    // so many texts that did not pay are enough to know
 )
 
 func newMatcher(p *program) *matcher {
-	m := &matcher{program: p, seen: make([]uint32, len(p.inst)), known: map[string]int32{}, size: 4 * len(p.inst)}
-	m.states = append(m.states, matcherState{})
-	m.table = append(m.table, make([]int32, len(p.example))...)
-	m.state(0, nil)
+	m := &matcher{program: p, seen: make([]uint32, len(p.inst))}
+	m.reset()
 	return m
+}
+
+// reset forgets all states.
+func (m *matcher) reset() {
+	m.states, m.known, m.size = append(m.states[:0], matcherState{}), map[string]int32{}, 4*len(m.inst)
+	m.table = append(m.table[:0], make([]int32, len(m.example))...) // there is no state 0
 }
 
 // match tells if the program matches somewhere in the text, and whether it could tell.
 func (m *matcher) match(text string) (is, sure bool) {
-	if m.refused >= matcherRefusals {
+	if m.refused >= matcherRefuses {
 		return false, false
 	}
-	n, state, limit := len(m.example), int32(matcherFirst), len(m.states)+matcherStates
+	state := m.state(0, nil)
+	since := 0
 	for i := 0; i < len(text); {
-		var class uint8
+		var class int32
 		if c := text[i]; c < utf8.RuneSelf {
-			class = m.ascii[c]
+			class = int32(m.ascii[c])
 			i++
 		} else {
 			r, size := utf8.DecodeRuneInString(text[i:])
-			class = m.class(r)
+			class = int32(m.class(r))
 			i += size
 		}
-		to := m.table[int(state)*n+int(class)]
+		to := m.table[state+class]
 		if to == 0 {
-			if to = m.step(state, int(class)); len(m.states) > limit {
-				m.refused++
-				return false, false
+			if len(m.states) > matcherStates {
+				if i-since < matcherPays*matcherStates && since > 0 {
+					m.refused++
+					return false, false
+				}
+				here := m.states[state/int32(len(m.example))]
+				m.reset()
+				state, since = m.state(here.before, here.at), i
 			}
+			to = m.step(state, class)
 		}
 		if to == accepted {
 			return true, true
 		}
 		state = to
 	}
-	end := m.table[int(state)*n+n-1]
-	if end == 0 {
-		end = m.step(state, n-1)
+	end := int32(len(m.example) - 1)
+	to := m.table[state+end]
+	if to == 0 {
+		to = m.step(state, end)
 	}
-	return end == accepted, true
+	return to == accepted, true
 }
 
 // step works out what a state becomes at a character of a class.
-func (m *matcher) step(state int32, class int) int32 {
-	s, r := m.states[state], m.example[class]
+func (m *matcher) step(state, class int32) int32 {
+	s, r := m.states[state/int32(len(m.example))], m.example[class]
 	flags := syntax.EmptyOpContext(kindRune[s.before], kindRune[kindOf(r)])
 	m.mark++
-	var waiting []uint32
+	m.took = m.took[:0]
 	matched := false
-	stack := append([]uint32{m.start}, s.at...)
-	for len(stack) > 0 && !matched {
-		pc := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
+	m.stack = append(append(m.stack[:0], m.start), s.at...)
+	for len(m.stack) > 0 && !matched {
+		pc := m.stack[len(m.stack)-1]
+		m.stack = m.stack[:len(m.stack)-1]
 		if m.seen[pc] == m.mark {
 			continue
 		}
 		m.seen[pc] = m.mark
 		switch in := &m.inst[pc]; in.Op {
 		case syntax.InstAlt, syntax.InstAltMatch:
-			stack = append(stack, in.Arg, in.Out)
+			m.stack = append(m.stack, in.Arg, in.Out)
 		case syntax.InstCapture, syntax.InstNop:
-			stack = append(stack, in.Out)
+			m.stack = append(m.stack, in.Out)
 		case syntax.InstEmptyWidth:
 			if syntax.EmptyOp(in.Arg)&^flags == 0 {
-				stack = append(stack, in.Out)
+				m.stack = append(m.stack, in.Out)
 			}
 		case syntax.InstMatch:
 			matched = true
 		case syntax.InstFail:
 		default:
 			if r >= 0 && takes(in, r) {
-				waiting = append(waiting, pc)
+				m.took = append(m.took, pc)
 			}
 		}
 	}
 	to := int32(accepted)
 	if !matched {
-		to = m.state(kindOf(r), m.onward(waiting))
+		to = m.state(kindOf(r), m.onward())
 	}
-	m.table[int(state)*len(m.example)+class] = to
+	m.table[state+class] = to
 	return to
 }
 
 // onward is where those that took the character go, of each chain only the one that waits earliest.
-func (m *matcher) onward(took []uint32) []uint32 {
-	slices.SortFunc(took, func(a, b uint32) int {
+func (m *matcher) onward() []uint32 {
+	slices.SortFunc(m.took, func(a, b uint32) int {
 		x, y := m.chain[a], m.chain[b]
-		if x.id != y.id {
-			return int(x.id - y.id)
-		}
-		if x.at != y.at {
-			return int(x.at - y.at)
-		}
-		return int(a) - int(b)
+		return cmp.Or(int(x.id-y.id), int(x.at-y.at))
 	})
-	var to []uint32
-	for i, pc := range took {
-		if id := m.chain[pc].id; id != 0 && i > 0 && m.chain[took[i-1]].id == id {
+	m.to = m.to[:0]
+	for i, pc := range m.took {
+		if id := m.chain[pc].id; id != 0 && i > 0 && m.chain[m.took[i-1]].id == id {
 			continue
 		}
-		to = append(to, m.inst[pc].Out)
+		m.to = append(m.to, m.inst[pc].Out)
 	}
-	slices.Sort(to)
-	return slices.Compact(to)
+	slices.Sort(m.to)
+	return slices.Compact(m.to)
 }
 
 // state is the number of a state, new or known.
 func (m *matcher) state(before uint8, at []uint32) int32 {
-	var key strings.Builder
-	key.WriteByte(before)
+	m.key = append(m.key[:0], before)
 	for _, pc := range at {
-		key.Write([]byte{byte(pc), byte(pc >> 8)})
+		m.key = append(m.key, byte(pc), byte(pc>>8))
 	}
-	if id, ok := m.known[key.String()]; ok {
+	if id, ok := m.known[string(m.key)]; ok {
 		return id
 	}
-	id := int32(len(m.states))
-	m.states = append(m.states, matcherState{before, at})
-	m.table = append(m.table, make([]int32, len(m.example))...)
-	m.known[key.String()] = id
+	id := int32(len(m.table))
+	m.states = append(m.states, matcherState{before, slices.Clone(at)})
+	for range m.example {
+		m.table = append(m.table, 0)
+	}
+	m.known[string(m.key)] = id
 	m.size += 4*len(m.example) + 6*len(at) + 100
 	return id
 }

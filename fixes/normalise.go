@@ -128,11 +128,32 @@ func prefixLength(line []byte) int {
 		}
 		n += at[1]
 	}
+	if !mayHavePrefix(line[n:]) {
+		return 0
+	}
 	if at := prefixes.FindIndex(line[n:]); at != nil {
 		return n + at[1]
 	}
 	return 0
 }
+
+// mayHavePrefix tells without the expression that most lines do not begin with one of [prefixes].
+func mayHavePrefix(line []byte) bool {
+	if len(line) < 2 {
+		return len(line) > 0
+	}
+	switch c, next := line[0], line[1]; {
+	case c == '[' || c == '>' || '0' <= c && c <= '9':
+		return true
+	case 'A' <= c && c <= 'Z' && ('a' <= next && next <= 'z' || '0' <= next && next <= '9'):
+		return true
+	case bytes.HasPrefix(line, []byte("time=")) || bytes.HasPrefix(line, []byte("level=")):
+		return true
+	}
+	return bytes.IndexByte(line, '|') >= 0 || bytes.Contains(line, nvrmColon)
+}
+
+var nvrmColon = []byte("NVRM:")
 
 // message is what a line of structured JSON says, or the line where it is none.
 func message(line []byte) []byte {

@@ -76,10 +76,11 @@ func dialect(source string) string { return dialectReplacer.Replace(source) }
 type scanner struct {
 	index *symptomIndex
 	signs []sign
-	found []bool  // symptoms that need no further look
-	tried []tries // by symptom, of its context
-	joins []tries // by symptom, of lines put together
-	lines int     // of the texts so far
+	found []bool     // symptoms that need no further look
+	match []*pattern // by symptom, where it was tried
+	tried []tries    // by symptom, of its context
+	joins []tries    // by symptom, of lines put together
+	lines int        // of the texts so far
 
 	matchers    map[*pattern]*matcher
 	matcherSize int
@@ -101,7 +102,7 @@ func (t *tries) due(free int) bool {
 }
 
 func newScanner(x *symptomIndex) *scanner {
-	return &scanner{index: x, found: make([]bool, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), match: make([]*pattern, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
 }
 
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
@@ -124,7 +125,8 @@ type textLine struct {
 	number     int
 	cut        bool // the next one is the same line
 	width      int  // in characters, 0: not measured
-	continued  int8 // 0: not known, 1: no, 2: yes
+	continued  int8  // 0: not known, 1: no, 2: yes
+	prefixed   int16 // length of the prefix and 1, 0: not measured
 	bare       string
 }
 
@@ -320,7 +322,11 @@ func (w *window) forget() {
 
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
-	match := patternOf(ref.Match, "i")
+	match := w.match[h.symptom]
+	if match == nil {
+		match = patternOf(ref.Match, "i")
+		w.match[h.symptom] = match
+	}
 	first, last, text := h.line, h.line, ""
 	alone := match.possible(w.squash(h.line))
 	if !alone {
@@ -395,8 +401,8 @@ func (w *window) near(line, reach int) string {
 func (w *window) bare(line int) string {
 	l := &w.lines[line]
 	if l.bare == "" && l.end > l.start {
-		text := message(w.bytes(line))
-		l.bare = squash(canon(text[prefixLength(text):]))
+		text := w.unprefixed(line)
+		l.bare = squash(canon(text))
 	}
 	return l.bare
 }
@@ -417,13 +423,31 @@ func (w *window) squash(line int) string {
 
 func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lines[line].end] }
 
+// prefix is [prefixLength] of a line.
+func (w *window) prefix(line int) int {
+	l := &w.lines[line]
+	if l.prefixed == 0 {
+		l.prefixed = int16(prefixLength(w.bytes(line))) + 1
+	}
+	return int(l.prefixed) - 1
+}
+
+// unprefixed is what a line says, without its prefix.
+func (w *window) unprefixed(line int) []byte {
+	raw := w.bytes(line)
+	if text := message(raw); len(text) != len(raw) || len(raw) > 0 && &text[0] != &raw[0] {
+		return text[prefixLength(text):]
+	}
+	return raw[w.prefix(line):]
+}
+
 func (w *window) join(first, last int, between string) string {
 	var b strings.Builder
 	for i := first; i <= last; i++ {
-		line := message(w.bytes(i))
+		line := w.bytes(i)
 		if i > first && !w.lines[i-1].cut {
 			b.WriteString(between)
-			line = line[prefixLength(line):]
+			line = w.unprefixed(i)
 		}
 		b.WriteString(canon(line))
 	}
@@ -499,8 +523,8 @@ func (w *window) goesOn(line int) bool {
 	if width+1+utf8.RuneCount(after[:min(len(after), 80)]) < limit {
 		return false
 	}
-	if p := prefixLength(after); p > 0 {
-		if prefixLength(w.bytes(line)) == 0 {
+	if p := w.prefix(line + 1); p > 0 {
+		if w.prefix(line) == 0 {
 			return false
 		}
 		after = after[p:]
@@ -545,7 +569,7 @@ func (w *window) somewhere(source string) bool {
 	}
 	if !w.texted {
 		w.text, w.texted = w.wholeText(), true
-		w.squashed = strings.ToLower(squash(w.text[0]))
+		w.squashed = squash(w.text[0])
 	}
 	p := patternOf(source, "im")
 	is := p.possible(w.squashed) && (w.matches(p, w.text[0]) || w.text[1] != "" && w.matches(p, w.text[1]))
@@ -560,7 +584,7 @@ func (w *window) wholeText() [2]string {
 	wraps := false
 	for i := range w.lines {
 		line := w.bytes(i)
-		if n := prefixLength(line); !bytes.Contains(line[:n], nvrm) {
+		if n := w.prefix(i); !bytes.Contains(line[:n], nvrm) {
 			line = line[n:]
 		}
 		text := canon(line)
