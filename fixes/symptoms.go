@@ -123,8 +123,8 @@ func (s *scanner) ofNVIDIA(entry int) bool {
 type textLine struct {
 	start, end int // in the window
 	number     int
-	cut        bool // the next one is the same line
-	width      int  // in characters, 0: not measured
+	cut        bool  // the next one is the same line
+	width      int   // in characters, 0: not measured
 	continued  int8  // 0: not known, 1: no, 2: yes
 	prefixed   int16 // length of the prefix and 1, 0: not measured
 	bare       string
