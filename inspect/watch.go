@@ -30,6 +30,7 @@ type ContainerWatch struct {
 	changed bool                 // the list is to be asked for again
 	live    bool                 // events arrive: what is not changed is true
 	images  *imageVariables
+	swarm   swarmMemory
 }
 
 // NewContainerWatch watches the containers of the machine's engine once Run is called.
@@ -76,7 +77,7 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	result := engine.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.Add("type", string(events.ContainerEventType))})
+	result := engine.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.Add("type", string(events.ContainerEventType), string(events.ServiceEventType), string(events.NodeEventType))})
 	select { // Events returns once the engine has answered, or with its error on the channel
 	case <-result.Err:
 		return
@@ -84,6 +85,7 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 	}
 	w.mu.Lock()
 	w.live, w.changed = true, true
+	w.swarm.changed = w.machine.Now()
 	w.mu.Unlock()
 	for {
 		select {
@@ -101,7 +103,11 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 func (w *ContainerWatch) note(message events.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if message.Type != events.ContainerEventType || message.Actor.Attributes["com.docker.swarm.task.id"] != "" {
+		w.swarm.changed = w.machine.Now()
+	}
 	switch action := string(message.Action); {
+	case message.Type != events.ContainerEventType:
 	case action == "start" || action == "die" || action == "destroy" || action == "pause" || action == "unpause":
 		w.changed = true
 	case action == "rename" || action == "update" || strings.HasPrefix(action, "health_status"):

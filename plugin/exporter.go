@@ -147,6 +147,7 @@ func newExporter(app *app, m inspect.Machine, timeout time.Duration) *exporter {
 		inspect.Cached(inspect.EngineSource, hostAge), e.watch.Source(), inspect.NVMLSource,
 		inspect.Cached(inspect.HostSource, hostAge), inspect.Cached(inspect.DriverSource, hostAge), inspect.Cached(inspect.ToolkitSource, hostAge),
 		inspect.Cached(inspect.CDISource, hostAge), inspect.Cached(inspect.DaemonConfigSource, hostAge), inspect.Cached(inspect.KernelLogSource, logAge),
+		e.watch.Swarm(),
 	}
 	return e
 }
