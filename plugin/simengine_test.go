@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,7 @@ type simEngine struct {
 	mu         sync.Mutex
 	containers []simContainer
 	inspected  map[string]int           // how often each id was asked for
+	answers    map[string][]byte        // by id, made when they were first asked for
 	hang       map[string]chan struct{} // paths that do not answer before the channel is closed
 	events     []chan any
 	stop       func()
@@ -79,7 +81,7 @@ func startEngine(t testing.TB, containers ...simContainer) *simEngine {
 	}
 	version, info, image := recorded(t, "version"), recorded(t, "info"), recorded(t, "image")
 	summary, full := recorded(t, "summary"), recorded(t, "inspect")
-	answers := map[string][]byte{}
+	e.answers = map[string][]byte{}
 	answer := func(w http.ResponseWriter, v any) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v)
@@ -148,11 +150,11 @@ func startEngine(t testing.TB, containers ...simContainer) *simEngine {
 					return
 				}
 				e.inspected[c.id]++
-				if answers[c.id] == nil {
-					answers[c.id] = c.over(full)
+				if e.answers[c.id] == nil {
+					e.answers[c.id] = c.over(full)
 				}
 				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write(answers[c.id])
+				_, _ = w.Write(e.answers[c.id])
 				return
 			}
 			fallthrough
@@ -188,6 +190,23 @@ func (e *simEngine) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// run starts a container, and end takes one away with all that the engine knew of it; both tell.
+func (e *simEngine) run(c simContainer) {
+	e.mu.Lock()
+	e.containers = append(e.containers, c)
+	e.mu.Unlock()
+	e.tell("start", c.id)
+}
+
+func (e *simEngine) end(id string) {
+	e.mu.Lock()
+	e.containers = slices.DeleteFunc(e.containers, func(c simContainer) bool { return c.id == id })
+	delete(e.inspected, id)
+	delete(e.answers, id)
+	e.mu.Unlock()
+	e.tell("die", id)
 }
 
 // tell sends an event to all who follow.
