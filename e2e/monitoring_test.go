@@ -81,8 +81,8 @@ func scrapedCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s never had what was wanted; its last answer:\n%s", args[0], last)
 }
 
-// maybeEmpty are the dashboard's panels about what is not the case on a well machine.
-var maybeEmpty = map[string]bool{"Held and idle": true}
+// maybeEmpty are the dashboard's panels about what is not the case on a well machine that is in no swarm.
+var maybeEmpty = map[string]bool{"Held and idle": true, "Swarm: GPUs offered, placed and free": true, "Swarm: tasks that wait for a GPU": true}
 
 // dashboardCommand: "dashboard PROMETHEUS" asks Prometheus every query of the shipped dashboard. None may be refused,
 // and all must come to give data within a minute: rates need a while.

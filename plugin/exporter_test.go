@@ -220,3 +220,48 @@ func TestDCGMCounters(t *testing.T) {
 		}
 	}
 }
+
+// What a manager tells of its swarm; GPUs of a node that takes no tasks are free for nobody.
+func TestExporterSwarm(t *testing.T) {
+	_, server := exporterOn(t, func(s *inspect.Snapshot) {
+		s.Swarm = &inspect.SwarmView{
+			Nodes: []inspect.SwarmNode{
+				{ID: "n1", Name: "ada", State: "ready", Availability: "active", GPUs: map[string]inspect.SwarmGPUs{"NVIDIA-GPU": {Total: 4, Placed: 3}, "gpu": {Total: 1}}},
+				{ID: "n2", Name: "bert", State: "ready", Availability: "drain", GPUs: map[string]inspect.SwarmGPUs{"NVIDIA-GPU": {Total: 2}}},
+				{ID: "n3", Name: "ada", State: "down", Availability: "active", GPUs: map[string]inspect.SwarmGPUs{}},
+			},
+			Waiting: []inspect.SwarmTask{
+				{ID: "t1", Service: "train", Slot: 1, GPUs: map[string]int64{"NVIDIA-GPU": 2}},
+				{ID: "t2", Service: "train", Slot: 2, GPUs: map[string]int64{"NVIDIA-GPU": 2}},
+				{ID: "t3", Service: "a\nb", GPUs: map[string]int64{"gpu": 1}},
+			},
+		}
+	})
+	text, _ := scrape(t, server)
+	var got []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "docker_gpu_swarm") {
+			got = append(got, line)
+		}
+	}
+	want := `docker_gpu_swarm_gpus_wanted{resource="gpu",service="a\\x0ab"} 1
+docker_gpu_swarm_gpus_wanted{resource="NVIDIA-GPU",service="train"} 4
+docker_gpu_swarm_node_gpus{node="ada",node_id="n1",resource="NVIDIA-GPU"} 4
+docker_gpu_swarm_node_gpus{node="ada",node_id="n1",resource="gpu"} 1
+docker_gpu_swarm_node_gpus{node="bert",node_id="n2",resource="NVIDIA-GPU"} 2
+docker_gpu_swarm_node_gpus_free{node="ada",node_id="n1",resource="NVIDIA-GPU"} 1
+docker_gpu_swarm_node_gpus_free{node="ada",node_id="n1",resource="gpu"} 1
+docker_gpu_swarm_node_gpus_free{node="bert",node_id="n2",resource="NVIDIA-GPU"} 0
+docker_gpu_swarm_node_gpus_placed{node="ada",node_id="n1",resource="NVIDIA-GPU"} 3
+docker_gpu_swarm_node_gpus_placed{node="ada",node_id="n1",resource="gpu"} 0
+docker_gpu_swarm_node_gpus_placed{node="bert",node_id="n2",resource="NVIDIA-GPU"} 0
+docker_gpu_swarm_node_up{node="ada",node_id="n1"} 1
+docker_gpu_swarm_node_up{node="bert",node_id="n2"} 0
+docker_gpu_swarm_node_up{node="ada",node_id="n3"} 0
+docker_gpu_swarm_tasks_waiting{service="a\\x0ab"} 1
+docker_gpu_swarm_tasks_waiting{service="train"} 2
+`
+	if diff := cmp.Diff(want, strings.Join(got, "")); diff != "" {
+		t.Error(diff)
+	}
+}
