@@ -44,8 +44,12 @@ func newExporterCmd(app *app, runF func(context.Context, *exporterOptions) error
 			"--web.config.file gives TLS and passwords (https://prometheus.io/docs/prometheus/latest/configuration/https).",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, _, err := net.SplitHostPort(opts.listen); err != nil {
+			_, port, err := net.SplitHostPort(opts.listen)
+			if err != nil {
 				return usageError(cmd, "--listen is ADDRESS:PORT, not %q", opts.listen)
+			}
+			if _, err := net.LookupPort("tcp", port); err != nil {
+				return usageError(cmd, "--listen %s: %q is no port", opts.listen, port)
 			}
 			if opts.timeout <= 0 {
 				return usageError(cmd, "--timeout must be longer than 0, not %s", opts.timeout)
@@ -64,6 +68,9 @@ func newExporterCmd(app *app, runF func(context.Context, *exporterOptions) error
 }
 
 func runExporter(ctx context.Context, app *app, opts *exporterOptions) error {
+	if err := web.Validate(opts.webConfig); err != nil {
+		return fmt.Errorf("docker gpu: --web.config.file %s: %w", opts.webConfig, err)
+	}
 	e := newExporter(app, app.machine(app.cli.CurrentContext()), opts.timeout)
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -73,8 +80,10 @@ func runExporter(ctx context.Context, app *app, opts *exporterOptions) error {
 	defer stop()
 	defer e.close()
 
-	server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(slog.NewTextHandler(app.cli.Err(), nil), slog.LevelWarn)}
+	logger := slog.New(slog.NewTextHandler(app.cli.Err(), &slog.HandlerOptions{Level: slog.LevelInfo}))
+	e.log = logger
+	server := scrapeServer(e.handler())
+	server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelWarn)
 	go func() {
 		<-ctx.Done()
 		limited, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -82,7 +91,6 @@ func runExporter(ctx context.Context, app *app, opts *exporterOptions) error {
 		_ = server.Shutdown(limited)
 	}()
 	socket := false
-	logger := slog.New(slog.NewTextHandler(app.cli.Err(), &slog.HandlerOptions{Level: slog.LevelInfo}))
 	err := web.ListenAndServe(server, &web.FlagConfig{WebListenAddresses: &[]string{opts.listen}, WebSystemdSocket: &socket, WebConfigFile: &opts.webConfig}, logger)
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -93,6 +101,11 @@ func runExporter(ctx context.Context, app *app, opts *exporterOptions) error {
 	return fmt.Errorf("docker gpu: %w", err)
 }
 
+// scrapeServer bounds what a scraper can keep busy by being slow, or by never ending what it says.
+func scrapeServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+}
+
 // exporter collects for scrapes: one collection at a time, whoever asks.
 type exporter struct {
 	app     *app
@@ -101,6 +114,7 @@ type exporter struct {
 	sources []inspect.Source
 	watch   *inspect.ContainerWatch
 	stream  *inspect.NVMLStream
+	log     *slog.Logger // nil: nothing is said
 
 	mu      sync.Mutex
 	running *collection
@@ -108,6 +122,7 @@ type exporter struct {
 	lastAt  time.Time
 	energy  energyShares
 	page    metricsPage
+	down    map[string]bool // sources that failed when they were last read
 }
 
 // collected is one look at the machine.
@@ -239,5 +254,26 @@ func (e *exporter) look() *collected {
 	r := &collected{snapshot: s, findings: fixes.Diagnose(s, fixes.Scope{}).Findings, energy: e.energy.add(s)}
 	r.took = time.Since(start)
 	r.metrics = e.page.metrics(e.app.version, r)
+	e.say(s.Sources)
 	return r
+}
+
+// say writes down why a source fails when it begins to, and that it is read again: a metric has no place for words.
+func (e *exporter) say(sources []inspect.Reading) {
+	if e.log == nil {
+		return
+	}
+	down := map[string]bool{}
+	for _, reading := range sources {
+		switch {
+		case reading.Error != "":
+			down[reading.Name] = true
+			if !e.down[reading.Name] {
+				e.log.Warn("source cannot be read", "source", reading.Name, "error", harmlessName(reading.Error))
+			}
+		case e.down[reading.Name]:
+			e.log.Info("source is read again", "source", reading.Name)
+		}
+	}
+	e.down = down
 }

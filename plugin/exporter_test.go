@@ -1,16 +1,21 @@
 package plugin
 
 import (
+	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -263,5 +268,135 @@ docker_gpu_swarm_tasks_waiting{service="train"} 2
 `
 	if diff := cmp.Diff(want, strings.Join(got, "")); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Scrapers that never end their question, never read the answer, or hang up, keep nobody from being answered, and
+// leave nothing behind.
+func TestExporterSlowScrapers(t *testing.T) {
+	entered, leave := make(chan struct{}, 1000), make(chan struct{})
+	e := &exporter{app: &app{version: "test"}, timeout: time.Minute, machine: inspect.Machine{Root: inspect.Root(t.TempDir()), Now: time.Now}}
+	e.sources = []inspect.Source{{Name: "slow", Read: func(context.Context, inspect.Machine) (inspect.Patch, error) {
+		entered <- struct{}{}
+		<-leave
+		return func(*inspect.Snapshot) {}, nil
+	}}}
+	scrapers := scrapeServer(e.handler())
+	if scrapers.ReadHeaderTimeout == 0 || scrapers.ReadTimeout == 0 || scrapers.WriteTimeout == 0 || scrapers.IdleTimeout == 0 {
+		t.Errorf("a time without end: %+v", scrapers)
+	}
+	scrapers.ReadHeaderTimeout = 300 * time.Millisecond
+	server := httptest.NewUnstartedServer(nil)
+	server.Config = scrapers
+	server.Start()
+	defer server.Close()
+	dial := func(say string) net.Conn {
+		c, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, say); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const question = "GET /metrics HTTP/1.1\r\nHost: a\r\n"
+	for range 50 { // while the machine is looked at, which takes its time
+		dial(question + "\r\n").Close()
+	}
+	<-entered
+	close(leave)
+	var never []net.Conn
+	for range 100 {
+		never = append(never, dial(question+"X-Slow: "))
+		dial(question + "\r\n") // and does not read
+	}
+	if _, families := scrape(t, server); families["docker_gpu_collect_seconds"] == nil {
+		t.Error("no answer beside them")
+	}
+	for _, c := range never {
+		if n, err := c.Read(make([]byte, 1)); err == nil && n > 0 { // "408 Request Timeout" would do too
+			continue
+		} else if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("not ended by the server: %v", err)
+		}
+	}
+}
+
+// The answer is packed for those who can unpack it, and for nobody else.
+func TestExporterEncoding(t *testing.T) {
+	_, server := exporterOn(t, func(s *inspect.Snapshot) {
+		for i := range 50 {
+			s.GPUs = append(s.GPUs, inspect.GPU{Index: i, UUID: fmt.Sprint("GPU-", i)})
+		}
+	})
+	for _, c := range []struct{ accept, want string }{{"gzip", "gzip"}, {"gzip;q=1.0, identity;q=0.5", "gzip"}, {"identity", ""}, {"", ""}, {"br", ""}, {"gzip;q=0", ""}, {"zstd", ""}} {
+		request, err := http.NewRequest(http.MethodGet, server.URL+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Accept-Encoding", c.accept)
+		response, err := http.DefaultTransport.RoundTrip(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := io.Reader(response.Body)
+		if got := response.Header.Get("Content-Encoding"); got != c.want {
+			t.Errorf("Accept-Encoding %q: answered in %q", c.accept, got)
+		} else if got == "gzip" {
+			if body, err = gzip.NewReader(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		data, err := io.ReadAll(body)
+		response.Body.Close()
+		if err != nil || !strings.Contains(string(data), `docker_gpu_up{UUID="GPU-49",gpu="49"} 1`) {
+			t.Errorf("Accept-Encoding %q: %v, %d bytes", c.accept, err, len(data))
+		}
+	}
+}
+
+// What is wrong with an address or a file is said before anything listens.
+func TestExporterBadInput(t *testing.T) {
+	folder := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(folder, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	garbage := file("garbage.pem", "garbage")
+	for _, c := range []struct {
+		args []string
+		code int
+		text string
+	}{
+		{[]string{"--listen", "nowhere"}, 125, `ADDRESS:PORT, not "nowhere"`},
+		{[]string{"--listen", "127.0.0.1:99999"}, 125, `"99999" is no port`},
+		{[]string{"--listen", "127.0.0.1:-1"}, 125, `"-1" is no port`},
+		{[]string{"--timeout=-1s"}, 125, "longer than 0"},
+		{[]string{"--listen", taken.Addr().String()}, 1, "cannot listen on " + taken.Addr().String()},
+		{[]string{"--listen", "203.0.113.1:9400"}, 1, "cannot listen on 203.0.113.1:9400"},
+		{[]string{"--web.config.file", filepath.Join(folder, "nowhere.yml")}, 1, "nowhere.yml: no such file"},
+		{[]string{"--web.config.file", file("cut.yml", "tls_server_config: {cert_file: a.pem")}, 1, "cut.yml: yaml: line 1"},
+		{[]string{"--web.config.file", file("unknown.yml", "tls: {}")}, 1, "field tls not found"},
+		{[]string{"--web.config.file", file("absent.yml", "tls_server_config: {cert_file: no.pem, key_file: no.pem}")}, 1, "no.pem: no such file"},
+		{[]string{"--web.config.file", file("garbage.yml", "tls_server_config: {cert_file: "+garbage+", key_file: "+garbage+"}")}, 1, "garbage.yml: failed to load X509KeyPair"},
+	} {
+		args := append([]string{"exporter"}, c.args...)
+		if !slices.Contains(args, "--listen") {
+			args = append(args, "--listen", "127.0.0.1:0")
+		}
+		out, said, code := runGPU(t, "unix:///nowhere", args...)
+		if out != "" || code != c.code || !strings.Contains(said, c.text) {
+			t.Errorf("%q: exit status %d, %s%s; want %d, %q", c.args, code, out, said, c.code, c.text)
+		}
 	}
 }

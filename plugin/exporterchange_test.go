@@ -164,7 +164,9 @@ while read -r line; do echo '{"driver": {"version": "570.86.15"}, "gpus": [{"ind
 		t.Errorf("the next one answers: %v", up)
 	}
 	e.stream.Close()
-	e.machine.NVML = func(context.Context) (*inspect.NVMLAnswer, error) { return nil, errors.New("exit status 3; next attempt in 16s") }
+	e.machine.NVML = func(context.Context) (*inspect.NVMLAnswer, error) {
+		return nil, errors.New("exit status 3; next attempt in 16s")
+	}
 	e.stale()
 	if _, families = scrape(t, server); seriesOf(families, "docker_gpu_source_up", "source")["nvml"] != 0 {
 		t.Error("while it waits for the next attempt, the source is said to be up")

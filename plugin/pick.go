@@ -25,6 +25,7 @@ type pickFlags struct {
 	prefer     string
 	wait       waitFlag
 	timeout    time.Duration
+	pace       pickPace
 }
 
 type pickOptions struct {
@@ -69,6 +70,7 @@ func (w *waitFlag) Set(text string) error {
 func (w *waitFlag) Type() string { return "duration" }
 
 func (p *pickFlags) addFlags(flags *pflag.FlagSet) {
+	p.pace = usualPace
 	flags.IntVarP(&p.count, "gpu-count", "n", 1, "Number of GPUs")
 	flags.Var(&p.freeMemory, "free-memory", "Memory that must be free on each, such as 20g")
 	flags.IntVar(&p.maxUtil, "max-util", -1, "Highest utilisation in `PERCENT` at which a GPU will do")

@@ -46,7 +46,7 @@ func (e *errNotEnough) Error() string {
 	case len(e.considered) == 0:
 		return "docker gpu: no NVIDIA GPU here to pick"
 	case e.wish.Count > len(e.considered):
-		return fmt.Sprintf("docker gpu: %d GPUs are wanted, and there are %d", e.wish.Count, len(e.considered))
+		return fmt.Sprintf("docker gpu: %d GPUs are wanted, and there %s", e.wish.Count, map[bool]string{true: "is 1", false: fmt.Sprint("are ", len(e.considered))}[len(e.considered) == 1])
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "docker gpu: %s free now, as wanted:", map[bool]string{true: "no GPU is", false: fmt.Sprintf("not %d GPUs are", e.wish.Count)}[e.wish.Count == 1])
@@ -59,8 +59,13 @@ func (e *errNotEnough) Error() string {
 // hopeless tells if waiting cannot help.
 func (e *errNotEnough) hopeless() bool { return e.wish.Count > len(e.considered) }
 
-// window is the time between two readings: a GPU that rests for an instant between two batches is not idle.
-const window = 300 * time.Millisecond
+// pickPace is how picks take their time.
+type pickPace struct {
+	window time.Duration // between two readings: a GPU that rests for an instant between two batches is not idle
+	turn   time.Duration // between two looks if it is the turn of one who waits
+}
+
+var usualPace = pickPace{window: 300 * time.Millisecond, turn: 250 * time.Millisecond}
 
 // pick chooses GPUs and takes their leases; with keep false it only looks.
 func (p *pickFlags) pick(ctx context.Context, app *app, machine inspect.Machine, leases *fixes.Leases, keep bool) (*pickedGPUs, error) {
@@ -76,7 +81,7 @@ func (p *pickFlags) pick(ctx context.Context, app *app, machine inspect.Machine,
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-time.After(window):
+		case <-time.After(p.pace.window):
 		}
 	}
 	second := inspect.Collect(ctx, machine, p.timeout, inspect.NVMLSource)
@@ -194,7 +199,7 @@ func (p *pickFlags) pickOrWait(ctx context.Context, app *app, machine inspect.Ma
 				return nil, fmt.Errorf("docker gpu: waited %s\n%w", p.wait.most, last)
 			}
 			return nil, fmt.Errorf("docker gpu: stopped waiting: %w", ctx.Err())
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(p.pace.turn):
 		}
 	}
 }

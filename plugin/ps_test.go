@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/flags"
 	"github.com/google/go-cmp/cmp"
@@ -30,6 +31,7 @@ func runCLI(t testing.TB, host string, out, errOut io.Writer, args ...string) er
 	t.Helper()
 	root := newRootCmd(appFor(t, host, out, errOut))
 	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(cli.FlagErrorFunc) // as docker's frame for plugins does
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errOut)

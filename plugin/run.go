@@ -48,6 +48,9 @@ func newRunCmd(app *app, runF func(context.Context, *runOptions) error) *cobra.C
 				return usageError(cmd, "%s", err)
 			}
 			opts.args = rest
+			if !slices.ContainsFunc(rest, func(arg string) bool { return !strings.HasPrefix(arg, "-") }) {
+				return usageError(cmd, "docker gpu run needs an IMAGE")
+			}
 			if flag := asksForGPU(rest); flag != "" {
 				return usageError(cmd, "%s: docker gpu run picks the GPUs itself; with GPUs of your own choice it is docker run", flag)
 			}
