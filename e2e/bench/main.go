@@ -56,12 +56,21 @@ var measures = []func(bench) row{
 func main() {
 	write := flag.String("write", "", "also write the table as a page to this file")
 	scrape := flag.Bool("scrape", false, "measure the exporter's scrapes alone")
+	soaking := flag.Duration("soak", 0, "scrape the exporter once a second for so long, containers coming and going, and nothing else")
 	flag.Parse()
 	b, err := lay()
 	if err == nil {
 		defer os.RemoveAll(b.scratch)
 		table := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 		fmt.Fprintln(table, "MEASURED\tDOCKER GPU\tAGAINST\t\tRATIO\tAIM, AT MOST")
+		if *soaking > 0 {
+			if err = soak(b, *soaking); err == nil {
+				return
+			}
+			os.RemoveAll(b.scratch)
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
 		var rows []row
 		if *scrape {
 			rows = scrapes(b)
