@@ -149,7 +149,7 @@ func runPick(ctx context.Context, app *app, opts *pickOptions) error {
 	}
 	leases, err := fixes.OpenLeases(leaseFolders()...)
 	if err != nil {
-		return fmt.Errorf("docker gpu: no folder for leases: %w", err)
+		return noLeases(err)
 	}
 	machine := app.machine(app.cli.CurrentContext())
 	switch {

@@ -25,6 +25,11 @@ func leaseFolders() []string {
 	return append(folders, filepath.Join(os.TempDir(), fmt.Sprintf("docker-gpu-%d", os.Geteuid())))
 }
 
+// noLeases says why there is no folder for them.
+func noLeases(err error) error {
+	return fmt.Errorf("docker gpu: no folder for leases: %w\nname one that you can write to: DOCKER_GPU_LEASES=FOLDER docker gpu pick", err)
+}
+
 func leaseText(holder *fixes.LeaseHolder, now time.Time) string {
 	who := ""
 	if holder.User != "" {

@@ -138,7 +138,7 @@ func runRun(ctx context.Context, app *app, opts *runOptions) error {
 	}
 	leases, err := fixes.OpenLeases(leaseFolders()...)
 	if err != nil {
-		return fmt.Errorf("docker gpu: no folder for leases: %w", err)
+		return noLeases(err)
 	}
 	machine := app.machine(app.cli.CurrentContext())
 	picked, err := opts.pickOrWait(ctx, app, machine, leases)
