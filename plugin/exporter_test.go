@@ -285,7 +285,7 @@ func TestExporterSlowScrapers(t *testing.T) {
 	if scrapers.ReadHeaderTimeout == 0 || scrapers.ReadTimeout == 0 || scrapers.WriteTimeout == 0 || scrapers.IdleTimeout == 0 {
 		t.Errorf("a time without end: %+v", scrapers)
 	}
-	scrapers.ReadHeaderTimeout = 300 * time.Millisecond
+	scrapers.ReadHeaderTimeout = 2 * time.Second // long enough for a scraper on a busy machine
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = scrapers
 	server.Start()

@@ -146,9 +146,12 @@ func ptrTo[T any](v T) *T { return &v }
 // A child that hangs in the driver costs its deadline once: then the exporter says that the source is down, and up
 // again when another child answers. How the distance between two of them grows is tested where it is made.
 func TestExporterReplacesHungChild(t *testing.T) {
-	first := filepath.Join(t.TempDir(), "first")
+	ill := filepath.Join(t.TempDir(), "ill")
+	if err := os.WriteFile(ill, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	e, _, server := exporterOfGPUs(t)
-	e.stream = inspect.NewNVMLStream("/bin/sh", "-c", `[ -e `+first+` ] || { touch `+first+`; exec sleep 600; }
+	e.stream = inspect.NewNVMLStream("/bin/sh", "-c", `[ ! -e `+ill+` ] || exec sleep 600
 while read -r line; do echo '{"driver": {"version": "570.86.15"}, "gpus": [{"index": 0, "uuid": "GPU-a", "temperatureCelsius": 41}]}'; done`)
 	defer e.close()
 	e.machine.NVML = e.stream.Read
@@ -159,6 +162,9 @@ while read -r line; do echo '{"driver": {"version": "570.86.15"}, "gpus": [{"ind
 	}
 	e.timeout = time.Minute
 	e.stale()
+	if err := os.Remove(ill); err != nil {
+		t.Fatal(err)
+	}
 	_, families = scrape(t, server)
 	if up := seriesOf(families, "docker_gpu_source_up", "source"); up["nvml"] != 1 || seriesOf(families, "DCGM_FI_DEV_GPU_TEMP", "gpu")["0"] != 41 {
 		t.Errorf("the next one answers: %v", up)

@@ -38,7 +38,7 @@ func soak(b bench, long time.Duration) error {
 			select {
 			case <-done:
 				return
-			case <-time.After(600 * time.Millisecond):
+			case <-time.After(100 * time.Millisecond):
 			}
 			if c.err = m.startContainer(fmt.Sprint("guest-", c.started), c.started%scrapeGPUs); c.err != nil {
 				return
