@@ -26,17 +26,22 @@ run: build ## build, and show the truth about this machine
 demo: build ## the same on an example machine of eight GPUs, and live on the fake driver
 	@e2e/demo.sh bin/docker-gpu
 
-build: ## bin/docker-gpu
-	go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
+# The module file of all that is shipped: packaging/startup says what it changes, and why.
+STARTUP := bin/startup/go.mod
+$(STARTUP): go.mod go.sum packaging/startup/main.go
+	go run ./packaging/startup -out $(dir $@)
 
-static: ## bin/docker-gpu-static, without cgo and so without NVML, small: for containers of any libc
-	CGO_ENABLED=0 go build -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+build: $(STARTUP) ## bin/docker-gpu
+	go build -modfile $(STARTUP) -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
 
-package: ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 static; on arm64 the other way round)
+static: $(STARTUP) ## bin/docker-gpu-static, without cgo and so without NVML, small: for containers of any libc
+	CGO_ENABLED=0 go build -modfile $(STARTUP) -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+
+package: $(STARTUP) ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 static; on arm64 the other way round)
 	@mkdir -p dist/stage && rm -f dist/*.deb dist/*.rpm
 	@for arch in $(ARCHS); do \
 		cgo=0; [ $$arch != "$$(go env GOHOSTARCH)" ] || ! command -v gcc >/dev/null || cgo=1; \
-		GOARCH=$$arch CGO_ENABLED=$$cgo go build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o dist/stage/docker-gpu-$$arch ./cmd/docker-gpu || exit 1; done
+		GOARCH=$$arch CGO_ENABLED=$$cgo go build -modfile $(STARTUP) -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o dist/stage/docker-gpu-$$arch ./cmd/docker-gpu || exit 1; done
 	@export SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}; \
 	go run ./packaging -out dist/stage -version $(VERSION) -arch $$(echo $(ARCHS) | tr ' ' ,) || exit 1; \
 	for arch in $(ARCHS); do for kind in deb rpm; do \

@@ -23,8 +23,8 @@ import (
 // engines are the axis: every scenario runs on each, unless its first lines say otherwise.
 var engines = []string{"20.10", "newest"}
 
-// bench is the folder that setup.sh laid, plugin the binary under test.
-var bench, plugin string
+// bench is the folder that setup.sh laid, plugin the binary under test, startup the folder of its module file.
+var bench, plugin, startup string
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -44,7 +44,12 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	plugin = filepath.Join(folder, "docker-gpu")
-	if out, err := exec.Command("go", "build", "-o", plugin, "../cmd/docker-gpu").CombinedOutput(); err != nil {
+	startup = filepath.Join(folder, "startup") // as the Makefile builds it
+	if out, err := exec.Command("go", "run", "../packaging/startup", "-out", startup).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "packaging/startup: %v\n%s", err, out)
+		return 1
+	}
+	if out, err := exec.Command("go", "build", "-modfile", filepath.Join(startup, "go.mod"), "-o", plugin, "../cmd/docker-gpu").CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 		return 1
 	}

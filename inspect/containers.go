@@ -45,33 +45,39 @@ func ContainersWanted(all bool, wanted func(*Container) bool) Source {
 // away since it was listed is left out; the first other failure is returned beside what could be read.
 func describeListed(ctx context.Context, engine engineReader, images *imageVariables, list []Container, wanted func(*Container) bool) ([]Container, error) {
 	gone, errs := make([]bool, len(list)), make([]error, len(list))
-	slots := make(chan struct{}, inspectAtOnce)
-	var wg sync.WaitGroup
-	for i := range list {
+	describe := func(i int) {
 		c := &list[i]
-		if wanted != nil && !wanted(c) {
-			continue
-		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			answer, err := engine.inspect(ctx, c.ID)
-			if err != nil {
-				gone[i] = true
-				if !cerrdefs.IsNotFound(err) { // else it went away between the two questions
-					errs[i] = err
-				}
-				return
+		answer, err := engine.inspect(ctx, c.ID)
+		if err != nil {
+			gone[i] = true
+			if !cerrdefs.IsNotFound(err) { // else it went away between the two questions
+				errs[i] = err
 			}
-			status := c.Status
-			*c = describeContainer(answer)
-			c.Status = status
-			if c.Asks.VisibleDevices != nil {
-				value, known := images.visible(ctx, answer.Image)
-				c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
+			return
+		}
+		status := c.Status
+		*c = describeContainer(answer)
+		c.Status = status
+		if c.Asks.VisibleDevices != nil {
+			value, known := images.visible(ctx, answer.Image)
+			c.Asks.VisibleFromImage = known && value == *c.Asks.VisibleDevices
+		}
+	}
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(inspectAtOnce, len(list)) {
+		wg.Go(func() {
+			for i := range next {
+				describe(i)
 			}
 		})
 	}
+	for i := range list {
+		if wanted == nil || wanted(&list[i]) {
+			next <- i
+		}
+	}
+	close(next)
 	wg.Wait()
 	containers := make([]Container, 0, len(list))
 	var failed error

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -37,9 +39,9 @@ func reader(m Machine, api EngineAPI) engineReader {
 	if !ok || !strings.HasPrefix(m.Host, "unix://") {
 		return clientReader{api}
 	}
-	dial := raw.Dialer()
 	return &socketReader{
-		headers: m.Headers,
+		dial:    raw.Dialer(),
+		headers: headerLines(m.Headers),
 		version: sync.OnceValues(func() (string, error) {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // ended by the socket, in a process that lives as long as its deadline
 			defer cancel()
@@ -48,11 +50,6 @@ func reader(m Machine, api EngineAPI) engineReader {
 			}
 			return raw.ClientVersion(), nil
 		}),
-		http: &http.Client{Transport: &http.Transport{
-			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-			MaxIdleConnsPerHost: inspectAtOnce,
-			DisableCompression:  true,
-		}},
 	}
 }
 
@@ -73,61 +70,187 @@ func (r clientReader) inspect(ctx context.Context, id string) (container.Inspect
 
 func (clientReader) close() {}
 
-// socketReader speaks HTTP over the engine's socket.
+// socketReader speaks HTTP over the engine's socket, one question after the other on each of its connections: as many
+// of them as there are questions at the same time. The standard library's transport hands each of them through three
+// goroutines, which costs more than the question.
 type socketReader struct {
-	http    *http.Client
-	headers map[string]string
+	dial    func(context.Context) (net.Conn, error)
+	headers string
 	version func() (string, error)
 	buffers sync.Pool
+	mu      sync.Mutex
+	idle    []*socketConn
+}
+
+type socketConn struct {
+	net.Conn
+	from *bufio.Reader
+	used bool
 }
 
 // mostContainer bounds what is believed of one container; real answers are below 100 KiB.
 const mostContainer = 16 << 20
 
-func (r *socketReader) get(ctx context.Context, path string) (io.ReadCloser, error) {
+// headerLines are the user's own headers, as they are sent.
+func headerLines(headers map[string]string) string {
+	lines := http.Header{"User-Agent": {"docker-gpu"}}
+	for key, value := range headers {
+		lines.Set(key, value)
+	}
+	lines.Del("Host")
+	lines.Del("Content-Length")
+	var b strings.Builder
+	_ = lines.Write(&b) // into memory; line ends in it are made harmless
+	return b.String()
+}
+
+// ask puts a question and hands over the answer's body. The connection is kept if that was read to its end.
+func (r *socketReader) ask(ctx context.Context, path string, body func(io.Reader) error) error {
 	version, err := r.version()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/v"+version+path, nil)
+	for {
+		conn, err := r.connect(ctx)
+		if err != nil {
+			return err
+		}
+		answered := false
+		kept, err := r.exchange(ctx, conn, "/v"+version+path, func(resp *http.Response) error {
+			answered = true
+			if resp.StatusCode == http.StatusOK {
+				return body(resp.Body)
+			}
+			return refusal(resp)
+		})
+		again := err != nil && !answered && conn.used && ctx.Err() == nil // the engine closed it meanwhile
+		if kept {
+			conn.used = true
+			r.mu.Lock()
+			r.idle = append(r.idle, conn)
+			r.mu.Unlock()
+		} else {
+			_ = conn.Close()
+		}
+		if again {
+			continue
+		}
+		if err != nil && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return err
+	}
+}
+
+func (r *socketReader) exchange(ctx context.Context, conn *socketConn, path string, answer func(*http.Response) error) (kept bool, err error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer func() { kept = stop() && kept }()
+	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: docker\r\n"+r.headers+"\r\n"); err != nil {
+		return false, err
+	}
+	resp, err := http.ReadResponse(conn.from, nil)
+	if err != nil {
+		return false, err
+	}
+	err = answer(resp)
+	rest, _ := io.Copy(io.Discard, io.LimitReader(resp.Body, 4<<10))
+	return rest < 4<<10 && !resp.Close && resp.Body.Close() == nil, err
+}
+
+func (r *socketReader) connect(ctx context.Context) (*socketConn, error) {
+	r.mu.Lock()
+	if n := len(r.idle); n > 0 {
+		conn := r.idle[n-1]
+		r.idle = r.idle[:n-1]
+		r.mu.Unlock()
+		return conn, nil
+	}
+	r.mu.Unlock()
+	conn, err := r.dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for key, value := range r.headers {
-		req.Header.Set(key, value)
-	}
-	resp, err := r.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp.Body, nil
-	}
-	defer resp.Body.Close()
+	return &socketConn{Conn: conn, from: bufio.NewReaderSize(conn, 16<<10)}, nil
+}
+
+// refusal is what the engine says where it does not answer.
+func refusal(resp *http.Response) error {
 	var refused struct{ Message string }
 	_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&refused)
 	if resp.StatusCode == http.StatusNotFound {
-		return nil, fmt.Errorf("%s: %w", bounded(refused.Message), cerrdefs.ErrNotFound)
+		return fmt.Errorf("%s: %w", bounded(refused.Message), cerrdefs.ErrNotFound)
 	}
-	return nil, fmt.Errorf("engine answers %s: %s", resp.Status, bounded(refused.Message))
+	return fmt.Errorf("engine answers %s: %s", resp.Status, bounded(refused.Message))
 }
 
-// lean leaves out what no fact is read from, and with it most of the answer.
+// leanSummary and leanContainer have what a fact is read from, and leave out the rest, which is most of an answer.
 type leanSummary struct {
-	container.Summary
-	HostConfig      struct{}
-	NetworkSettings struct{}
-	Mounts          struct{}
-	Ports           struct{}
+	ID      string `json:"Id"`
+	Names   []string
+	Image   string
+	ImageID string
+	State   container.ContainerState
+	Status  string
+	Labels  map[string]string
 }
 
 type leanContainer struct {
-	container.InspectResponse
-	NetworkSettings struct{}
-	GraphDriver     struct{}
-	Storage         struct{}
-	Args            struct{}
-	ExecIDs         struct{}
+	ID      string `json:"Id"`
+	Created string
+	Image   string
+	Name    string
+	State   *struct {
+		Status    container.ContainerState
+		Running   bool
+		OOMKilled bool
+		Pid       int
+		ExitCode  int
+		Error     string
+		StartedAt string
+		Health    *struct{ Status container.HealthStatus }
+	}
+	Config *struct {
+		User   string
+		Image  string
+		Env    []string
+		Labels map[string]string
+	}
+	HostConfig *struct {
+		Runtime           string
+		Privileged        bool
+		DeviceRequests    []container.DeviceRequest
+		Devices           []container.DeviceMapping
+		DeviceCgroupRules []string
+		CapAdd            []string
+		SecurityOpt       []string
+		PidMode           container.PidMode
+		IpcMode           container.IpcMode
+		ShmSize           int64
+		Memory            int64
+	}
+	Mounts []struct{ Source, Destination string }
+}
+
+// full is the answer as the client's own methods would have given it, as far as it was read.
+func (l *leanContainer) full() container.InspectResponse {
+	c := container.InspectResponse{ID: l.ID, Created: l.Created, Image: l.Image, Name: l.Name}
+	if s := l.State; s != nil {
+		c.State = &container.State{Status: s.Status, Running: s.Running, OOMKilled: s.OOMKilled, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error, StartedAt: s.StartedAt}
+		if s.Health != nil {
+			c.State.Health = &container.Health{Status: s.Health.Status}
+		}
+	}
+	if g := l.Config; g != nil {
+		c.Config = &container.Config{User: g.User, Image: g.Image, Env: g.Env, Labels: g.Labels}
+	}
+	if h := l.HostConfig; h != nil {
+		c.HostConfig = &container.HostConfig{Runtime: h.Runtime, Privileged: h.Privileged, CapAdd: h.CapAdd, SecurityOpt: h.SecurityOpt, PidMode: h.PidMode, IpcMode: h.IpcMode, ShmSize: h.ShmSize,
+			Resources: container.Resources{Memory: h.Memory, DeviceRequests: h.DeviceRequests, Devices: h.Devices, DeviceCgroupRules: h.DeviceCgroupRules}}
+	}
+	for _, m := range l.Mounts {
+		c.Mounts = append(c.Mounts, container.MountPoint{Source: m.Source, Destination: m.Destination})
+	}
+	return c
 }
 
 // list reads the engine's array element by element.
@@ -136,45 +259,43 @@ func (r *socketReader) list(ctx context.Context, all bool, each func(container.S
 	if all {
 		path += "?all=1"
 	}
-	body, err := r.get(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer body.Close()
-	dec := json.NewDecoder(body)
-	if _, err := dec.Token(); err != nil {
-		return fmt.Errorf("list of containers: %w", err)
-	}
-	for dec.More() {
-		var item leanSummary
-		if err := ignoreKind(dec.Decode(&item)); err != nil {
+	return r.ask(ctx, path, func(body io.Reader) error {
+		dec := json.NewDecoder(body)
+		if _, err := dec.Token(); err != nil {
 			return fmt.Errorf("list of containers: %w", err)
 		}
-		each(item.Summary)
-	}
-	return nil
+		for dec.More() {
+			var item leanSummary
+			if err := ignoreKind(dec.Decode(&item)); err != nil {
+				return fmt.Errorf("list of containers: %w", err)
+			}
+			each(container.Summary{ID: item.ID, Names: item.Names, Image: item.Image, ImageID: item.ImageID, State: item.State, Status: item.Status, Labels: item.Labels})
+		}
+		return nil
+	})
 }
 
 func (r *socketReader) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
-	body, err := r.get(ctx, "/containers/"+id+"/json")
+	var lean leanContainer
+	err := r.ask(ctx, "/containers/"+url.PathEscape(id)+"/json", func(body io.Reader) error {
+		buf, ok := r.buffers.Get().(*bytes.Buffer)
+		if !ok {
+			buf = &bytes.Buffer{}
+		}
+		defer r.buffers.Put(buf)
+		buf.Reset()
+		if n, err := buf.ReadFrom(io.LimitReader(body, mostContainer+1)); err != nil || n > mostContainer {
+			return fmt.Errorf("container %.12s: %w", id, errors.Join(err, errTooLarge(n)))
+		}
+		if err := ignoreKind(json.Unmarshal(buf.Bytes(), &lean)); err != nil {
+			return fmt.Errorf("container %.12s: %w", id, err)
+		}
+		return nil
+	})
 	if err != nil {
 		return container.InspectResponse{}, err
 	}
-	defer body.Close()
-	buf, ok := r.buffers.Get().(*bytes.Buffer)
-	if !ok {
-		buf = &bytes.Buffer{}
-	}
-	defer r.buffers.Put(buf)
-	buf.Reset()
-	if n, err := buf.ReadFrom(io.LimitReader(body, mostContainer+1)); err != nil || n > mostContainer {
-		return container.InspectResponse{}, fmt.Errorf("container %.12s: %w", id, errors.Join(err, errTooLarge(n)))
-	}
-	var lean leanContainer
-	if err := ignoreKind(json.Unmarshal(buf.Bytes(), &lean)); err != nil {
-		return container.InspectResponse{}, fmt.Errorf("container %.12s: %w", id, err)
-	}
-	return lean.InspectResponse, nil
+	return lean.full(), nil
 }
 
 func errTooLarge(n int64) error {
@@ -194,4 +315,11 @@ func ignoreKind(err error) error {
 	return err
 }
 
-func (r *socketReader) close() { r.http.CloseIdleConnections() }
+func (r *socketReader) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, conn := range r.idle {
+		_ = conn.Close()
+	}
+	r.idle = nil
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -116,7 +115,6 @@ func psSources(o *psOptions) []inspect.Source {
 }
 
 func runPs(ctx context.Context, app *app, o *psOptions) error {
-	debug.SetGCPercent(30) // a thousand answers are garbage as soon as they are read: keep the peak low
 	if o.allContexts {
 		return runPsAll(ctx, app, o)
 	}
