@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"sync"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 
@@ -16,7 +17,9 @@ type Assignment struct{ Key, Value string }
 
 // plainValue is what every reader of env files (compose, docker run --env-file, a shell) understands the
 // same way without quotes. Device lists and capabilities need no more.
-var plainValue = regexp.MustCompile(`^[A-Za-z0-9._:/=,+@-]*$`)
+var plainValue = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9._:/=,+@-]*$`)
+})
 
 // SetEnv returns the env file data with variables set. Only the value of the last assignment of each
 // changes, the one that counts: its quotes, its `export`, the comment behind it, and all other bytes stay.
@@ -25,7 +28,7 @@ var plainValue = regexp.MustCompile(`^[A-Za-z0-9._:/=,+@-]*$`)
 // with compose's own reader before it is returned.
 func SetEnv(data []byte, assignments ...Assignment) ([]byte, error) {
 	for _, a := range assignments {
-		if !plainValue.MatchString(a.Value) {
+		if !plainValue().MatchString(a.Value) {
 			return nil, fmt.Errorf("the value %q cannot stand in an env file: letters, digits and . _ : / = , + @ - only", a.Value)
 		}
 		statements, err := inspect.ScanEnv(data)

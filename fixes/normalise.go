@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -13,28 +14,32 @@ import (
 // What those add is taken off here: a message is a line as the program wrote it.
 
 // prefixes are what journals and runtimes put before a line.
-var prefixes = regexp.MustCompile(`^(?:` + strings.Join([]string{
-	`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                             // syslog, journald
-	`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?`, // docker -t, kubectl --timestamps, CRI
-	`\[\s*\d+\.\d+\] `, // kernel
-	`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] `, // dmesg -T
-	`[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] `,           // klog
-	`\[(?:pod|rank|default)[\w./-]*\d?\]:? ?`,                       // kubectl --prefix, torchrun
-	`[\w.@-]{1,80} +\| `,                     // compose
-	`(?:> ?)+`,                               // quoted in mail and Markdown
-	`(?:time="[^"]{10,40}" )?level=\w+ msg=`, // logrus
-	`\s*(?:kernel: )?NVRM: +`,                // the driver, which wraps its lines itself
-}, `|`) + `)+`)
+var prefixes = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:` + strings.Join([]string{
+		`[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \S+ [\w.@/-]+(?:\[\d+\])?: `,                                             // syslog, journald
+		`\[?\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z| ?[+-]\d\d:?\d\d)?\]?:? (?:std(?:out|err) [FP] )?`, // docker -t, kubectl --timestamps, CRI
+		`\[\s*\d+\.\d+\] `, // kernel
+		`\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] `, // dmesg -T
+		`[IWEF]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ [\w.-]+:\d+\] `,           // klog
+		`\[(?:pod|rank|default)[\w./-]*\d?\]:? ?`,                       // kubectl --prefix, torchrun
+		`[\w.@-]{1,80} +\| `,                     // compose
+		`(?:> ?)+`,                               // quoted in mail and Markdown
+		`(?:time="[^"]{10,40}" )?level=\w+ msg=`, // logrus
+		`\s*(?:kernel: )?NVRM: +`,                // the driver, which wraps its lines itself
+	}, `|`) + `)+`)
+})
 
 // escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
 // what browsers and JSON make of quotes.
-var escapes = regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:quot|apos|lt|gt|amp|nbsp|#39|#34|#x27);`)
+var escapes = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:quot|apos|lt|gt|amp|nbsp|#39|#34|#x27);`)
+})
 
 func unescape(b []byte) []byte {
 	if bytes.IndexByte(b, 0x1b) < 0 && bytes.IndexByte(b, '\\') < 0 && bytes.IndexByte(b, '&') < 0 && !bytes.Contains(b, []byte("^[")) && !bytes.Contains(b, []byte("#033")) {
 		return b
 	}
-	b = escapes.ReplaceAllFunc(b, func(m []byte) []byte {
+	b = escapes().ReplaceAllFunc(b, func(m []byte) []byte {
 		switch {
 		case m[0] == '&':
 			switch string(m) {
@@ -122,7 +127,7 @@ func prefixLength(line []byte) int {
 	line = line[:min(len(line), 300)]
 	n := 0
 	for len(line) > n && line[n] == 0x1b { // colours before it
-		at := escapes.FindIndex(line[n:])
+		at := escapes().FindIndex(line[n:])
 		if at == nil || at[0] != 0 || at[1] == 0 {
 			break
 		}
@@ -131,7 +136,7 @@ func prefixLength(line []byte) int {
 	if !mayHavePrefix(line[n:]) {
 		return 0
 	}
-	if at := prefixes.FindIndex(line[n:]); at != nil {
+	if at := prefixes().FindIndex(line[n:]); at != nil {
 		return n + at[1]
 	}
 	return 0

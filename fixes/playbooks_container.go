@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
@@ -173,7 +174,9 @@ func isComposeFile(name string) bool {
 	return strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml")
 }
 
-var hardCoded = regexp.MustCompile(`^(.*\bNVIDIA_VISIBLE_DEVICES\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"'#}\]]+)(.*)$`)
+var hardCoded = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(.*\bNVIDIA_VISIBLE_DEVICES\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"'#}\]]+)(.*)$`)
+})
 
 // followLine puts the variable in place of the value that line number holds.
 func followLine(name string, data []byte, number int) ([]byte, error) {
@@ -186,7 +189,7 @@ func followLine(name string, data []byte, number int) ([]byte, error) {
 	if strings.Contains(bare, "${NVIDIA_VISIBLE_DEVICES") {
 		return data, nil
 	}
-	m := hardCoded.FindStringSubmatch(bare)
+	m := hardCoded().FindStringSubmatch(bare)
 	if m == nil {
 		return nil, fmt.Errorf("%s line %d holds no value of NVIDIA_VISIBLE_DEVICES: it was changed meanwhile", name, number)
 	}

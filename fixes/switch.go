@@ -132,11 +132,11 @@ func kindOfDevice(name string) string {
 		return "index"
 	case isMIG && digits(gpu) && digits(mig):
 		return "mig-index"
-	case strings.HasPrefix(name, "GPU-") && len(name) > len("GPU-") && plainValue.MatchString(name):
+	case strings.HasPrefix(name, "GPU-") && len(name) > len("GPU-") && plainValue().MatchString(name):
 		return "uuid"
-	case strings.HasPrefix(name, "MIG-") && len(name) > len("MIG-") && plainValue.MatchString(name):
+	case strings.HasPrefix(name, "MIG-") && len(name) > len("MIG-") && plainValue().MatchString(name):
 		return "mig-uuid"
-	case strings.HasPrefix(name, "nvidia.com/gpu=") && len(name) > len("nvidia.com/gpu=") && plainValue.MatchString(name):
+	case strings.HasPrefix(name, "nvidia.com/gpu=") && len(name) > len("nvidia.com/gpu=") && plainValue().MatchString(name):
 		return "cdi"
 	}
 	return ""

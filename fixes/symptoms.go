@@ -611,7 +611,7 @@ const excerptMax = 400
 func (w *window) excerpt(first, last int, match *regexp.Regexp) string {
 	var parts []string
 	for i := first; i <= last; i++ {
-		text := strings.ToValidUTF8(string(escapes.ReplaceAllFunc(w.bytes(i), func(m []byte) []byte {
+		text := strings.ToValidUTF8(string(escapes().ReplaceAllFunc(w.bytes(i), func(m []byte) []byte {
 			if m[0] == '&' || bytes.HasPrefix(m, []byte(`\u00`)) {
 				return m
 			}

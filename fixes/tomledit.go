@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -44,7 +45,7 @@ func EditTOML(name string, data []byte, table, key string, value any) ([]byte, e
 	commented := regexp.MustCompile(`^\s*#\s*` + regexp.QuoteMeta(key) + `\s*=`)
 	at, behind, tableEnd, current, found := -1, -1, -1, "", table == ""
 	for i, text := range lines {
-		if header := tomlHeader.FindStringSubmatch(text); header != nil {
+		if header := tomlHeader().FindStringSubmatch(text); header != nil {
 			current = strings.ReplaceAll(strings.ReplaceAll(header[1], " ", ""), `"`, "")
 			if current == table {
 				found, tableEnd = true, i
@@ -134,7 +135,9 @@ func lineComment(line string) string {
 	return ""
 }
 
-var tomlHeader = regexp.MustCompile(`^\s*\[([^\[\]]+)\]\s*(?:#.*)?\r?\n?$`)
+var tomlHeader = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*\[([^\[\]]+)\]\s*(?:#.*)?\r?\n?$`)
+})
 
 func insertLine(lines []string, behind int, line, newline string) []string {
 	if !strings.HasSuffix(lines[behind], "\n") {

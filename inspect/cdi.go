@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,7 +84,7 @@ func cdiDirs(m Machine, process *EngineProcess) []string {
 	return []string{"/etc/cdi", "/var/run/cdi"}
 }
 
-var yamlLine = regexp.MustCompile(`\bline (\d+)`)
+var yamlLine = lazily(`\bline (\d+)`)
 
 // lineOf is the line that a YAML parser's message names, or 0.
 func lineOf(message string) int {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +19,7 @@ import (
 // so one load tells both what compose makes of the files and what the switch would make of them.
 const markOf = "\x01gpu"
 
-var markPattern = regexp.MustCompile("\x01gpu([0-9]+)\x01")
+var markPattern = lazily("\x01gpu([0-9]+)\x01")
 
 // marked is a template whose result depends on NVIDIA_VISIBLE_DEVICES.
 type marked struct {
@@ -375,4 +374,4 @@ func problemOf(err error, files []string) FileProblem {
 	return p
 }
 
-var linePattern = regexp.MustCompile(`\bline:? ([0-9]+)`)
+var linePattern = lazily(`\bline:? ([0-9]+)`)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os/exec"
 	"path"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -349,8 +348,8 @@ func (e *smiElement) smiProcesses(g *GPU) {
 }
 
 var (
-	listedGPU = regexp.MustCompile(`^GPU (\d+): (.*) \(UUID: `)
-	listedMIG = regexp.MustCompile(`^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)`)
+	listedGPU = lazily(`^GPU (\d+): (.*) \(UUID: `)
+	listedMIG = lazily(`^\s+MIG (\S+)\s+Device\s+(\d+): \(UUID: (MIG-[^)\s]+)\)`)
 )
 
 // nameMIGDevices adds the names that only the list has (nvidia-smi -L):

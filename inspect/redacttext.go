@@ -55,6 +55,9 @@ func (p *lazyPattern) FindStringIndex(s string) []int       { return p.get().Fin
 func (p *lazyPattern) FindAllStringSubmatch(s string, n int) [][]string {
 	return p.get().FindAllStringSubmatch(s, n)
 }
+func (p *lazyPattern) ReplaceAllString(s, with string) string {
+	return p.get().ReplaceAllString(s, with)
+}
 func (p *lazyPattern) ReplaceAllStringFunc(s string, f func(string) string) string {
 	return p.get().ReplaceAllStringFunc(s, f)
 }

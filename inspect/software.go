@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -159,9 +158,9 @@ func (r *softwareReader) exists(ctx context.Context, name string) bool {
 }
 
 var (
-	jsonCUDA   = regexp.MustCompile(`"(cuda_cudart|cuda_nvcc)"\s*:\s*\{[^}]*"version"\s*:\s*"([0-9.]+)"`)
-	textCUDA   = regexp.MustCompile(`CUDA Version ([0-9.]+)`)
-	defineLine = regexp.MustCompile(`(?m)^\s*#\s*define\s+(\w+)\s+"?([0-9]+)`)
+	jsonCUDA   = lazily(`"(cuda_cudart|cuda_nvcc)"\s*:\s*\{[^}]*"version"\s*:\s*"([0-9.]+)"`)
+	textCUDA   = lazily(`CUDA Version ([0-9.]+)`)
+	defineLine = lazily(`(?m)^\s*#\s*define\s+(\w+)\s+"?([0-9]+)`)
 )
 
 // cudaToolkit reads /usr/local/cuda: version.json since CUDA 11.1, version.txt before.
@@ -246,16 +245,16 @@ func (r *softwareReader) header(ctx context.Context, name string) {
 // debianPackages are those that name a part: cudnn of libcudnn9-cuda-12, cuda-cudart-12-4, …
 var debianPackages = []struct {
 	name    string
-	pattern *regexp.Regexp
+	pattern *lazyPattern
 }{
-	{"cuda-runtime", regexp.MustCompile(`^cuda-cudart-(\d+)-(\d+)$`)},
-	{"nvcc", regexp.MustCompile(`^cuda-nvcc-(\d+)-(\d+)$`)},
-	{"cudnn", regexp.MustCompile(`^libcudnn\d+(-cuda-\d+)?$`)},
-	{"nccl", regexp.MustCompile(`^libnccl2$`)},
-	{"tensorrt", regexp.MustCompile(`^libnvinfer\d+$`)},
+	{"cuda-runtime", lazily(`^cuda-cudart-(\d+)-(\d+)$`)},
+	{"nvcc", lazily(`^cuda-nvcc-(\d+)-(\d+)$`)},
+	{"cudnn", lazily(`^libcudnn\d+(-cuda-\d+)?$`)},
+	{"nccl", lazily(`^libnccl2$`)},
+	{"tensorrt", lazily(`^libnvinfer\d+$`)},
 }
 
-var plusCUDA = regexp.MustCompile(`\+cuda(\d+\.\d+)`)
+var plusCUDA = lazily(`\+cuda(\d+\.\d+)`)
 
 // packages reads dpkg's list.
 func (r *softwareReader) packages(ctx context.Context) {
@@ -290,12 +289,12 @@ func (r *softwareReader) packages(ctx context.Context) {
 }
 
 var (
-	torchCUDA     = regexp.MustCompile(`(?m)^cuda\s*(?::[^=\n]*)?=\s*(?:None|['"]([0-9.]+)['"])`)
-	torchHIP      = regexp.MustCompile(`(?m)^hip\s*(?::[^=\n]*)?=\s*['"]`)
-	isCUDABuild   = regexp.MustCompile(`['"]is_cuda_build['"]\s*[,:]\s*(True|False)`)
-	buildInfoCUDA = regexp.MustCompile(`['"]cuda_version['"]\s*[,:]\s*['"]([0-9.]+)['"]`)
-	ortCUDA       = regexp.MustCompile(`(?m)^cuda_version\s*=\s*['"]([0-9.]+)['"]`)
-	ortPackage    = regexp.MustCompile(`(?m)^package_name\s*=\s*['"]([^'"]+)['"]`)
+	torchCUDA     = lazily(`(?m)^cuda\s*(?::[^=\n]*)?=\s*(?:None|['"]([0-9.]+)['"])`)
+	torchHIP      = lazily(`(?m)^hip\s*(?::[^=\n]*)?=\s*['"]`)
+	isCUDABuild   = lazily(`['"]is_cuda_build['"]\s*[,:]\s*(True|False)`)
+	buildInfoCUDA = lazily(`['"]cuda_version['"]\s*[,:]\s*['"]([0-9.]+)['"]`)
+	ortCUDA       = lazily(`(?m)^cuda_version\s*=\s*['"]([0-9.]+)['"]`)
+	ortPackage    = lazily(`(?m)^package_name\s*=\s*['"]([^'"]+)['"]`)
 )
 
 // driverLibrary looks for a driver library that the image brings. Where NVIDIA's runtime mounts the

@@ -4,13 +4,12 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 )
 
-var condaLine = regexp.MustCompile(`^\+[^:]*::(pytorch|cudatoolkit|cuda-cudart|cudnn|nccl|tensorflow|tensorflow-gpu|jaxlib)-([0-9][^-]*)-(\S+)$`)
+var condaLine = lazily(`^\+[^:]*::(pytorch|cudatoolkit|cuda-cudart|cudnn|nccl|tensorflow|tensorflow-gpu|jaxlib)-([0-9][^-]*)-(\S+)$`)
 
 // conda reads what conda noted of its own doings; a package's build string names its CUDA.
 func (r *softwareReader) conda(ctx context.Context) {
@@ -44,7 +43,7 @@ func (r *softwareReader) conda(ctx context.Context) {
 	}
 }
 
-var condaBuildCUDA = regexp.MustCompile(`cuda_?(\d+\.\d+)`)
+var condaBuildCUDA = lazily(`cuda_?(\d+\.\d+)`)
 
 // pythonFolders are the folders that hold Python packages.
 func (r *softwareReader) pythonFolders(ctx context.Context, env []string, workDir string) []string {
@@ -142,13 +141,13 @@ func (r *softwareReader) python(ctx context.Context, folder string) {
 	}
 }
 
-var quotedVersion = regexp.MustCompile(`(?m)^(?:__version__|_version)\s*(?::\s*\w+\s*)?=\s*['"]([^'"]+)['"]`)
+var quotedVersion = lazily(`(?m)^(?:__version__|_version)\s*(?::\s*\w+\s*)?=\s*['"]([^'"]+)['"]`)
 
 // pythonVersions are the files in which the frameworks say what they are.
 var pythonVersions = []struct {
 	name    string
 	file    string
-	version *regexp.Regexp
+	version *lazyPattern
 	detail  func(r *softwareReader, ctx context.Context, folder, text string, s *Software)
 }{
 	{"pytorch", "torch/version.py", quotedVersion, func(_ *softwareReader, _ context.Context, _, text string, s *Software) {
@@ -157,7 +156,7 @@ var pythonVersions = []struct {
 			s.CPUOnly = ptr(m[1] == "" && !torchHIP.MatchString(text))
 		}
 	}},
-	{"tensorflow", "tensorflow/python/platform/build_info.py", regexp.MustCompile(`'version':\s*'([^']+)'`), func(r *softwareReader, ctx context.Context, folder, text string, s *Software) {
+	{"tensorflow", "tensorflow/python/platform/build_info.py", lazily(`'version':\s*'([^']+)'`), func(r *softwareReader, ctx context.Context, folder, text string, s *Software) {
 		if m := isCUDABuild.FindStringSubmatch(text); m != nil {
 			s.CPUOnly = ptr(m[1] == "False")
 		}
