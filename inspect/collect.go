@@ -117,8 +117,9 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 			}
 			reading := Reading{Name: source.Name, TookSeconds: time.Since(start).Seconds()}
 			a := got[i]
+			late := a == nil || a.patch == nil && errors.Is(a.err, context.DeadlineExceeded) && a.err.Error() == context.DeadlineExceeded.Error()
 			switch {
-			case a == nil:
+			case late:
 				reading.TimedOut = true
 				reading.Error = fmt.Sprintf("no answer within %s", each)
 			default:

@@ -37,6 +37,9 @@ func ContainersWanted(all bool, wanted func(*Container) bool) Source {
 			return nil, err
 		}
 		containers, err := describeListed(ctx, engine, &imageVariables{api: api}, list, wanted)
+		if err != nil && ctx.Err() != nil {
+			return nil, ctx.Err() // too late, and a list with holes is none
+		}
 		return func(s *Snapshot) { s.Containers = containers }, err
 	}}
 }
