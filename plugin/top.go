@@ -137,7 +137,7 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	}
 	counted := &countedFeed{topFeed: feed, left: o.frames}
 	if live {
-		return runTop(ctx, &topModel{screen: screen, feed: counted, stop: stopContainer})
+		return runTop(ctx, &topModel{screen: screen, feed: counted, stop: stopContainer}, app.cli.In(), app.cli.Out())
 	}
 	return o.plain(ctx, app, counted, screen)
 }

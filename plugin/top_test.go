@@ -162,7 +162,6 @@ func modelOf(t *testing.T, stop func(context.Context, string) error) *topModel {
 	t.Helper()
 	m := &topModel{screen: screenOf(t, framesOf(t, sharedGPUs, 3)), stop: stop, ctx: t.Context(), feed: &oneFeed{}}
 	m.Update(tea.WindowSizeMsg{Width: 120, Height: 40})
-	m.View()
 	return m
 }
 

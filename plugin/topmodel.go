@@ -5,13 +5,10 @@ package plugin
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"charm.land/lipgloss/v2"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
@@ -24,6 +21,9 @@ type topModel struct {
 	ctx    context.Context
 	width  int
 	height int
+
+	terminal *terminal // nil: nobody looks, as in tests
+	broken   error     // why it cannot be written to any more
 }
 
 // frameMsg is the next frame of the feed, or why there is none.
@@ -42,15 +42,37 @@ func (m *topModel) Init() tea.Cmd { return m.next }
 
 // next waits for the feed. It runs beside the program, so that a source that hangs stops no key.
 func (m *topModel) next() tea.Msg {
+	defer m.restored()
 	s, err := m.feed.next(m.ctx)
 	return frameMsg{s: s, note: m.feed.note(), err: err}
 }
 
+// Update takes what happened, and paints what it changed.
 func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	defer m.restored()
+	cmd := m.take(msg)
+	switch msg.(type) {
+	case tea.WindowSizeMsg, frameMsg, stoppedMsg, tea.MouseWheelMsg, tea.PasteMsg, tea.KeyPressMsg:
+		m.paint()
+	}
+	if m.broken != nil {
+		return m, tea.Quit
+	}
+	return m, cmd
+}
+
+func (m *topModel) take(msg tea.Msg) tea.Cmd {
 	t := m.screen
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+		if m.terminal != nil {
+			m.terminal.clear()
+		}
+	case resumedMsg:
+		if m.terminal != nil {
+			m.broken = m.terminal.enter()
+		}
 	case frameMsg:
 		if msg.s != nil && !t.paused {
 			if err := t.show(msg.s); err != nil {
@@ -62,15 +84,15 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			t.ended = msg.note
 		}
 		if errors.Is(msg.err, errFrames) {
-			return m, tea.Quit
+			return tea.Quit
 		}
 		if msg.err != nil {
 			if m.ctx.Err() == nil && t.ended == "" {
 				t.ended = msg.err.Error()
 			}
-			return m, nil
+			return nil
 		}
-		return m, m.next
+		return m.next
 	case stoppedMsg:
 		t.notice = "Container " + msg.name + " is stopped."
 		if msg.err != nil {
@@ -92,9 +114,9 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		if t.frame != nil {
 			t.keepSelection() // what a filter hides is not chosen any more
 		}
-		return m, cmd
+		return cmd
 	}
-	return m, nil
+	return nil
 }
 
 // key does what a key says. Keys are those of nvtop and htop where both or either have one.
@@ -330,25 +352,30 @@ func (m *topModel) askToStop() {
 	}
 }
 
-// The styles are attributes, not colours: they look the same on light and dark terminals, and say nothing
-// that the text does not.
-var topStyles = map[lineKind]lipgloss.Style{
-	lineHead:     lipgloss.NewStyle().Bold(true),
-	lineTitle:    lipgloss.NewStyle().Reverse(true),
-	lineSelected: lipgloss.NewStyle().Bold(true).Reverse(true),
-	lineNotice:   lipgloss.NewStyle().Bold(true),
-	lineHelp:     lipgloss.NewStyle().Faint(true),
+// View shows nothing: [topModel.Update] has painted already what changed.
+func (m *topModel) View() tea.View { return tea.View{} }
+
+// paint brings the screen up to date.
+func (m *topModel) paint() {
+	if m.width <= 0 || m.height <= 0 {
+		return
+	}
+	m.screen.keepFocus()
+	if m.terminal != nil {
+		if err := m.terminal.paint(m.screen.draw(m.width, m.height), m.width); err != nil {
+			m.broken = err
+		}
+	}
 }
 
-func (m *topModel) View() tea.View {
-	var v tea.View
-	if m.width > 0 && m.height > 0 {
-		m.screen.keepFocus()
-		v.Content = styledScreen(m.screen.draw(m.width, m.height), m.width)
+// restored gives the terminal back before a panic is told, so that it can be read.
+func (m *topModel) restored() {
+	if r := recover(); r != nil {
+		if m.terminal != nil {
+			m.terminal.close()
+		}
+		panic(r)
 	}
-	v.AltScreen = true
-	v.MouseMode = tea.MouseModeCellMotion
-	return v
 }
 
 // keepFocus chooses a row as soon as there is one.
@@ -357,45 +384,3 @@ func (t *topScreen) keepFocus() {
 		t.keepSelection()
 	}
 }
-
-func styledScreen(lines []topLine, width int) string {
-	var b strings.Builder
-	for i, line := range lines {
-		if i > 0 {
-			b.WriteByte('\n')
-		}
-		text := line.text
-		style, styled := topStyles[line.kind]
-		if !styled {
-			b.WriteString(text)
-			continue
-		}
-		if line.kind == lineTitle || line.kind == lineSelected {
-			text += strings.Repeat(" ", max(0, width-cells(text)))
-		}
-		b.WriteString(style.Render(text))
-	}
-	return b.String()
-}
-
-// runTop is the live view until the user, the context or the terminal ends it. Bubble Tea gives the
-// terminal back whatever happens, a panic included.
-func runTop(ctx context.Context, m *topModel) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	m.ctx = ctx
-	program := tea.NewProgram(m, tea.WithInput(os.Stdin), tea.WithOutput(os.Stdout), tea.WithFPS(topFPS), tea.WithoutSignalHandler())
-	go func() {
-		<-ctx.Done()
-		program.Quit()
-	}()
-	_, err := program.Run()
-	cancel()
-	return err
-}
-
-// topFPS is how often a changed screen is written at most; figures come once a second.
-const topFPS = 10
-
-// topPatience is how long the last reading is waited for when the view ends.
-const topPatience = 200 * time.Millisecond

@@ -1,0 +1,304 @@
+//go:build !container
+
+package plugin
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/docker-gpu/docker-gpu/fixes"
+	"github.com/docker-gpu/docker-gpu/inspect"
+)
+
+// paneTable is a table: the key of each row, and what draws a range of them. Only what there is room for
+// is drawn: a machine has more processes than a terminal lines.
+type paneTable struct {
+	keys     []string
+	draw     func(first, end int) (title string, rows []string)
+	selected string
+	empty    string
+}
+
+// lines are the title and as many rows as there is room for, around the selected one.
+func (p *paneTable) lines(size int, focus bool) []topLine {
+	if size <= 0 {
+		return nil
+	}
+	mark := " "
+	if focus {
+		mark = "▸"
+	}
+	if len(p.keys) == 0 {
+		return []topLine{{mark + p.empty, lineTitle}}
+	}
+	at := max(0, slices.Index(p.keys, p.selected))
+	room := size - 1
+	first := 0
+	if len(p.keys) > room {
+		first = min(max(0, at-room/2), len(p.keys)-room)
+	}
+	end := min(len(p.keys), first+room)
+	title, rows := p.draw(first, end)
+	if hidden := len(p.keys) - room; hidden > 0 {
+		title += fmt.Sprintf("  (%d of %d)", room, len(p.keys))
+	}
+	lines := make([]topLine, 0, size)
+	lines = append(lines, topLine{mark + title, lineTitle})
+	for i, row := range rows {
+		line := topLine{" " + row, linePlain}
+		if focus && p.keys[first+i] == p.selected {
+			line = topLine{">" + row, lineSelected}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+// drawTable lays rows out in width-1 cells: the first is for the mark of the selection.
+func drawTable[T any](width int, columns []topColumn[T], rows []T, sort sorting) (title string, lines []string) {
+	heads, texts := cellsOf(columns, rows)
+	for i, c := range columns {
+		if c.key == sort.key && sort.key != "" {
+			heads[i].title += map[bool]string{true: "▼", false: "▲"}[sort.descending]
+		}
+	}
+	if width > 0 {
+		width--
+	}
+	var b strings.Builder
+	_ = writeTable(&b, width, heads, texts) // a strings.Builder takes everything
+	all := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	return all[0], all[1:]
+}
+
+func (t *topScreen) gpuTable(width int) *paneTable {
+	s := t.frame
+	p := &paneTable{selected: t.selected[paneGPUs]}
+	if len(s.GPUs) == 0 {
+		p.empty = shorten(noGPUs(s), max(0, width-1))
+		return p
+	}
+	var rows []gpuNow
+	for i := range s.GPUs {
+		g := &s.GPUs[i]
+		if !t.concerns(g) {
+			continue
+		}
+		now := gpuNow{GPU: g}
+		if t.before != nil {
+			now.elapsed = s.TakenAt.Sub(t.before.TakenAt)
+			for j := range t.before.GPUs {
+				if t.before.GPUs[j].Index == g.Index && t.before.GPUs[j].UUID == g.UUID {
+					now.before = &t.before.GPUs[j]
+				}
+			}
+		}
+		rows = append(rows, now)
+	}
+	columns := []topColumn[gpuNow]{{key: "index", title: "GPU", keep: keepAlways, value: func(g gpuNow) string { return strconv.Itoa(g.Index) }}}
+	for _, key := range t.columns {
+		for _, c := range gpuTopColumns {
+			if c.key == key {
+				columns = append(columns, c)
+			}
+		}
+	}
+	sortRows(rows, columns, t.sorts[paneGPUs].key, t.sorts[paneGPUs].descending)
+	for _, g := range rows {
+		p.keys = append(p.keys, gpuKey(g.GPU))
+		if g.MIG != nil && g.MIG.Enabled {
+			for _, d := range g.MIG.Devices {
+				p.keys = append(p.keys, fmt.Sprintf("mig %d:%d", g.Index, d.Index))
+			}
+		}
+	}
+	p.draw = func(first, end int) (string, []string) {
+		title, lines := drawTable(width, columns, rows, t.sorts[paneGPUs])
+		if width > usualHistory {
+			// Names give way to the history, columns do not.
+			short, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
+			if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
+				return strings.Contains(title, c.title) && !strings.Contains(short, c.title)
+			}) {
+				title, lines = short, narrow
+			}
+		}
+		title = t.addHistory(title, lines, rows, width)
+		return title, addMIG(lines, rows, width)[first:end]
+	}
+	return p
+}
+
+// noGPUs says why there is no row: not seen is not the same as not there.
+func noGPUs(s *inspect.Snapshot) string {
+	for _, r := range s.Sources {
+		if r.Name == "nvml" && (r.Error != "" || r.TimedOut) {
+			return "The GPUs cannot be seen: NVML does not answer."
+		}
+	}
+	if s.Driver != nil && s.Driver.NVMLError != "" {
+		return "The GPUs cannot be seen: " + harmlessName(s.Driver.NVMLError) + "."
+	}
+	if v := fixes.Judge(s); v.Code == fixes.NoGPU || v.Code == fixes.UnsupportedPlatform {
+		return v.Text
+	}
+	return "No NVIDIA GPU is to be seen here."
+}
+
+// concerns leaves, where a container is followed, only the GPUs that it was given or holds.
+func (t *topScreen) concerns(g *inspect.GPU) bool {
+	if t.follow == "" {
+		return true
+	}
+	for i := range t.frame.Containers {
+		if c := &t.frame.Containers[i]; c.ID == t.follow {
+			return matchesGPU(filters{"gpu": {strconv.Itoa(g.Index): true}}, t.frame, c)
+		}
+	}
+	return true
+}
+
+// addMIG puts the MIG devices below their GPU.
+func addMIG(lines []string, rows []gpuNow, width int) []string {
+	for i := len(rows) - 1; i >= 0; i-- {
+		g := rows[i]
+		if g.MIG == nil || !g.MIG.Enabled {
+			continue
+		}
+		var texts []string
+		for _, d := range g.MIG.Devices {
+			text := parts(labelled("MIG ", d.Profile), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), processCount(len(d.Processes)))
+			texts = append(texts, shorten(fmt.Sprintf("%-5s%s", fmt.Sprintf("%d:%d", g.Index, d.Index), text), max(0, width-1)))
+		}
+		lines = slices.Insert(lines, i+1, texts...)
+	}
+	return lines
+}
+
+func processCount(n int) string {
+	if n == 1 {
+		return "1 process"
+	}
+	return strconv.Itoa(n) + " processes"
+}
+
+// containers are the rows of their table, filtered and sorted; the host's last.
+func (t *topScreen) containers() []*psRow {
+	var rows []*psRow
+	var host *psRow
+	for _, line := range psLines(t.frame, &psOptions{}) {
+		row := &psRow{psLine: line, trunc: true}
+		switch {
+		case line.ID == nil:
+			host = row
+		case t.follow != "" && *line.ID != t.follow:
+		case t.filter == "" || t.matches(line.Name, row.Image(), row.Project(), row.Service()):
+			rows = append(rows, row)
+		}
+	}
+	sortRows(rows, containerTopColumns, t.sorts[paneContainers].key, t.sorts[paneContainers].descending)
+	if host != nil && t.follow == "" && t.frame.Containers != nil && t.matches(hostName) {
+		rows = append(rows, host)
+	}
+	return rows
+}
+
+// matches tells if one of the texts holds what is filtered for, whatever the case.
+func (t *topScreen) matches(texts ...string) bool {
+	if t.filter == "" {
+		return true
+	}
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(strings.ToLower(s), strings.ToLower(t.filter)) })
+}
+
+func (t *topScreen) containerTable(width int) *paneTable {
+	rows := t.containers()
+	p := &paneTable{selected: t.selected[paneContainers], empty: shorten("No running container has GPU access.", max(0, width-1))}
+	if t.frame.Containers == nil {
+		p.empty = shorten("The engine's containers are not known.", max(0, width-1))
+	}
+	if t.filter != "" {
+		p.empty = shorten("No container matches the filter.", max(0, width-1))
+	}
+	if len(rows) == 0 {
+		return p
+	}
+	for _, row := range rows {
+		p.keys = append(p.keys, rowID(row))
+	}
+	strips := t.follow != "" && width > 0
+	if strips {
+		p.keys = append(p.keys, "", "")
+	}
+	p.draw = func(first, end int) (string, []string) {
+		title, lines := drawTable(width, containerTopColumns, rows[min(first, len(rows)):min(end, len(rows))], t.sorts[paneContainers])
+		if strips {
+			lines = append(lines, t.strips(width)...)
+		}
+		return title, lines[:min(end-first, len(lines))]
+	}
+	return p
+}
+
+func rowID(r *psRow) string {
+	if r.psLine.ID == nil {
+		return hostName
+	}
+	return *r.psLine.ID
+}
+
+// processes of all GPUs, filtered and sorted.
+func (t *topScreen) processes() []topProcess {
+	names := map[string]string{}
+	for _, c := range t.frame.Containers {
+		names[c.ID] = c.Name
+	}
+	var rows []topProcess
+	add := func(processes []inspect.UsageProcess, id, name string) {
+		for _, u := range processes {
+			p := topProcess{UsageProcess: u, container: name, containerID: id}
+			if id == "" && t.frame.Containers == nil { // no engine to ask: the cgroup's id is all there is
+				p.container = ""
+				if ids := inspect.ContainerIDs(u.Cgroup); len(ids) > 0 {
+					p.container = ids[0][:12]
+				}
+			}
+			if t.follow == "" && t.matches(name, u.Name, strconv.Itoa(u.PID)) || t.follow != "" && id == t.follow {
+				rows = append(rows, p)
+			}
+		}
+	}
+	for i := range t.frame.Containers {
+		if c := &t.frame.Containers[i]; c.Usage != nil {
+			add(c.Usage.Processes, c.ID, c.Name)
+		}
+	}
+	if u := inspect.HostUsage(t.frame); u != nil {
+		add(u.Processes, "", hostName)
+	}
+	sortRows(rows, processTopColumns, t.sorts[paneProcesses].key, t.sorts[paneProcesses].descending)
+	return rows
+}
+
+func (t *topScreen) processTable(width int) *paneTable {
+	rows := t.processes()
+	p := &paneTable{selected: t.selected[paneProcesses], empty: shorten("No process is on a GPU.", max(0, width-1))}
+	switch {
+	case inspect.HostUsage(t.frame) == nil:
+		p.empty = shorten("The processes on GPUs are not known.", max(0, width-1))
+	case t.filter != "" || t.follow != "":
+		p.empty = shorten("No process on a GPU matches.", max(0, width-1))
+	}
+	if len(rows) == 0 {
+		return p
+	}
+	for _, row := range rows {
+		p.keys = append(p.keys, strconv.Itoa(row.PID)+" "+row.gpu())
+	}
+	p.draw = func(first, end int) (string, []string) {
+		return drawTable(width, processTopColumns, rows[first:end], t.sorts[paneProcesses])
+	}
+	return p
+}
