@@ -11,20 +11,85 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Frame is one moment of a view that goes on: what moves is read from sources, what stands still (engine,
+// Frames are the moments of a view that goes on: what moves is read anew for each, what stands still (engine,
 // containers, host, driver, toolkit) is told again from an earlier Snapshot, its readings with it. The
-// processes of the moment are given to the containers of the earlier one.
-func Frame(ctx context.Context, m Machine, each time.Duration, earlier *Snapshot, sources ...Source) *Snapshot {
-	again := Source{Name: "earlier", Read: func(context.Context, Machine) (Patch, error) {
-		return func(s *Snapshot) {
-			s.Host, s.Engine, s.Toolkit = earlier.Host, copied(earlier.Engine), earlier.Toolkit
-			s.Driver = copied(earlier.Driver)
-			s.Containers = slices.Clone(earlier.Containers)
-		}, nil
-	}}
-	s := Collect(ctx, m, each, append([]Source{again}, sources...)...)
-	s.Sources = append(slices.Clone(earlier.Sources), s.Sources[1:]...)
+// processes of the moment are given to the containers of the earlier one. It is for one frame at a time.
+type Frames struct {
+	machine   Machine
+	each      time.Duration // how long a frame waits for a source
+	earlier   *Snapshot     // what is below holds for
+	elsewhere string        // why this machine's GPUs are not the engine's; empty: they are
+	known     map[string]int
+	last      *Snapshot           // the frame before
+	ids       map[string][]string // container ids by cgroup
+}
+
+// NewFrames makes frames of a machine, which wait at most so long for each source.
+func NewFrames(m Machine, each time.Duration) *Frames { return &Frames{machine: m, each: each} }
+
+// Next is the moment now, with ask for NVML's answer.
+func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.Context) (*NVMLAnswer, error)) *Snapshot {
+	m := f.machine
+	s := &Snapshot{
+		SchemaVersion: SchemaVersion, TakenAt: m.Now().UTC(), Host: earlier.Host, Engine: earlier.Engine, Toolkit: earlier.Toolkit,
+		Driver: copied(earlier.Driver), Containers: slices.Clone(earlier.Containers), Sources: slices.Clone(earlier.Sources),
+	}
+	if f.earlier != earlier {
+		f.elsewhere = elsewhereByEndpoint(m.Context, m.Host)
+		if f.elsewhere == "" {
+			f.elsewhere = elsewhereByFacts(s, m)
+		}
+	}
+	nvml := Reading{Name: NVMLSource.Name, Note: f.elsewhere}
+	if f.elsewhere == "" {
+		source := Source{Name: NVMLSource.Name, Then: func(*Snapshot) func(context.Context, Machine) (Patch, error) {
+			return func(ctx context.Context, m Machine) (Patch, error) { return readNVMLBy(ctx, m, ask) }
+		}}
+		nvml, _ = then(ctx, m, f.each, source, s)
+	}
+	f.resolve(s, earlier)
+	processes, asked := then(ctx, m, f.each, ProcessesSource, s)
+	if asked { // there may be containers that are younger than the list
+		resolve(s, f.elsewhere != "")
+	}
+	s.Sources = append(s.Sources, nvml, processes)
+	f.earlier, f.last = earlier, s
 	return s
+}
+
+// resolve is [resolve] with what the frame before knew already: the grants, where neither the containers nor the
+// GPUs are others, and the containers that cgroups name.
+func (f *Frames) resolve(s, earlier *Snapshot) {
+	if s.Containers == nil || f.earlier != earlier || f.last == nil || !sameGPUs(s.GPUs, f.last.GPUs) {
+		f.known = map[string]int{}
+		f.ids = map[string][]string{}
+		resolve(s, f.elsewhere != "")
+		for i := range s.Containers {
+			f.known[s.Containers[i].ID] = i
+		}
+		return
+	}
+	for i := range s.Containers { // the list may have grown by younger ones in the frame before
+		s.Containers[i].Grant = f.last.Containers[i].Grant
+	}
+	attribute(s, f.known, func(cgroup string) []string {
+		ids, seen := f.ids[cgroup]
+		if !seen {
+			ids = ContainerIDs(cgroup)
+			f.ids[cgroup] = ids
+		}
+		return ids
+	})
+}
+
+// sameGPUs tells if grants name the same GPUs and MIG devices in both.
+func sameGPUs(a, b []GPU) bool {
+	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(a, b GPU) bool {
+		return a.Index == b.Index && a.UUID == b.UUID && (a.Minor == b.Minor || a.Minor != nil && b.Minor != nil && *a.Minor == *b.Minor) &&
+			(a.MIG == b.MIG || a.MIG != nil && b.MIG != nil && slices.EqualFunc(a.MIG.Devices, b.MIG.Devices, func(a, b MIGDevice) bool {
+				return a.Index == b.Index && a.UUID == b.UUID
+			}))
+	})
 }
 
 func copied[T any](v *T) *T {

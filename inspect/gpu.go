@@ -24,6 +24,7 @@ type (
 	GPUPlace     = gpu.GPUPlace
 	GPUPair      = gpu.GPUPair
 	NVMLAnswer   = gpu.Answer
+	Moving       = gpu.Moving
 )
 
 const (
@@ -31,6 +32,32 @@ const (
 	NVMLBuilt = gpu.Built
 	// TopologyRequest is the line that asks the child for the wiring as well.
 	TopologyRequest = gpu.TopologyRequest
+)
+
+// The figures of GPUs that a view can ask for alone: see [gpu.Moving].
+const (
+	MovingUtilization       = gpu.MovingUtilization
+	MovingMemory            = gpu.MovingMemory
+	MovingBAR1              = gpu.MovingBAR1
+	MovingTemperature       = gpu.MovingTemperature
+	MovingMemoryTemperature = gpu.MovingMemoryTemperature
+	MovingPower             = gpu.MovingPower
+	MovingFan               = gpu.MovingFan
+	MovingEncoder           = gpu.MovingEncoder
+	MovingDecoder           = gpu.MovingDecoder
+	MovingJPEG              = gpu.MovingJPEG
+	MovingOFA               = gpu.MovingOFA
+	MovingSMClock           = gpu.MovingSMClock
+	MovingMemoryClock       = gpu.MovingMemoryClock
+	MovingPowerViolation    = gpu.MovingPowerViolation
+	MovingThermalViolation  = gpu.MovingThermalViolation
+	MovingCorrectedErrors   = gpu.MovingCorrectedErrors
+	MovingUncorrectedErrors = gpu.MovingUncorrectedErrors
+	MovingReplays           = gpu.MovingReplays
+	MovingReceived          = gpu.MovingReceived
+	MovingSent              = gpu.MovingSent
+	MovingPerformanceState  = gpu.MovingPerformanceState
+	MovingThrottling        = gpu.MovingThrottling
 )
 
 // ServeNVML is [gpu.Serve], which the child process does.

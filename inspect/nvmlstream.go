@@ -24,6 +24,7 @@ type NVMLStream struct {
 	turn       chan struct{} // holds one token: who has it may use what is below
 	child      *streamChild
 	still      map[int]GPU     // by index, as the child told them last
+	figures    gpu.Unpacker    // for what it tells on top of that
 	left       <-chan struct{} // the child that was dropped last; closed when the system has ended it
 	failures   int
 	notBefore  time.Time
@@ -56,6 +57,16 @@ func NewNVMLStream(executable string, args ...string) *NVMLStream {
 
 // Read asks for one reading and waits for it until ctx ends. Reads at the same time wait for one another.
 func (s *NVMLStream) Read(ctx context.Context) (*NVMLAnswer, error) {
+	return s.read(ctx, gpu.MovingRequest)
+}
+
+// ReadMoving is Read of these figures and the processes alone; of what stands still it tells what an earlier reading
+// told, at most a minute ago.
+func (s *NVMLStream) ReadMoving(ctx context.Context, asked Moving) (*NVMLAnswer, error) {
+	return s.read(ctx, asked.Request())
+}
+
+func (s *NVMLStream) read(ctx context.Context, request string) (*NVMLAnswer, error) {
 	select {
 	case <-s.turn:
 		defer func() { s.turn <- struct{}{} }()
@@ -67,7 +78,7 @@ func (s *NVMLStream) Read(ctx context.Context) (*NVMLAnswer, error) {
 			return nil, err
 		}
 	}
-	answer, err := s.ask(ctx)
+	answer, err := s.ask(ctx, request)
 	if err != nil {
 		s.drop()
 		s.failed(err)
@@ -153,13 +164,10 @@ func (c *streamChild) read(out io.Reader) {
 	}
 }
 
-func (s *NVMLStream) ask(ctx context.Context) (*NVMLAnswer, error) {
+func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, error) {
 	c := s.child
-	asked := make(chan error, 1)
-	go func() { // a child that hangs does not read either
-		_, err := io.WriteString(c.stdin, gpu.MovingRequest+"\n")
-		asked <- err
-	}()
+	// No question follows one without an answer, so there is always room for it in the pipe.
+	_, _ = io.WriteString(c.stdin, request+"\n") // a child that has ended says so below
 	var line []byte
 	select {
 	case <-ctx.Done():
@@ -174,11 +182,22 @@ func (s *NVMLStream) ask(ctx context.Context) (*NVMLAnswer, error) {
 		}
 		line = l
 	}
+	if gpu.IsFigures(line) {
+		answer, err := s.figures.Unpack(line)
+		if err != nil {
+			return nil, fmt.Errorf("NVML child: %w", err)
+		}
+		return answer, nil
+	}
 	answer := &NVMLAnswer{}
 	if err := json.Unmarshal(line, answer); err != nil {
 		return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
 	}
-	return answer, s.complete(answer)
+	if err := s.complete(answer); err != nil {
+		return nil, err
+	}
+	s.figures.Keep(answer)
+	return answer, nil
 }
 
 // complete adds to the GPUs what the child told before and did not tell again.
@@ -203,7 +222,7 @@ func (s *NVMLStream) complete(answer *NVMLAnswer) error {
 // drop ends the child without waiting for it: one that hangs in the driver outlives even SIGKILL.
 func (s *NVMLStream) drop() {
 	c := s.child
-	s.child, s.left, s.still = nil, c.ended, nil
+	s.child, s.left, s.still, s.figures = nil, c.ended, nil, gpu.Unpacker{}
 	_ = c.cmd.Process.Kill()
 	_ = c.stdin.Close()
 	go func() { // what it still says is for nobody

@@ -23,13 +23,15 @@ const ticksPerSecond = 100
 // ProcessesSeen remembers what /proc told of processes, for readers that look every second. A process is
 // its PID and its start: a PID that is another process's by now is read anew.
 type ProcessesSeen struct {
-	// NamesFor is how long a process's name is told again: exec may change it. Zero: not at all.
+	// NamesFor is how long a process's name is told again: exec may change it, and programs name themselves when
+	// they start, so that it is looked at sooner at first. Zero: not at all.
 	NamesFor time.Duration
 
 	mu     sync.Mutex
 	known  map[int]seenProcess
 	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
 	others map[string]bool // ids that this engine does not know
+	proves string          // id of a container that /proc names
 
 	engine string // what was known of the engine when it was last compared to this machine
 	where  string // what came of that
@@ -43,7 +45,11 @@ type seenProcess struct {
 	stat    *os.File    // its /proc/PID/stat, which stays this process's whoever has the PID later; nil: not kept open
 	alive   processHold // tells that it has ended without a look into /proc
 	named   time.Time   // when its name was read
+	looks   int         // how often
 }
+
+// soonest is how long a process's name is told again after the first look; twice as long after each other.
+const soonest = time.Second
 
 // mostStats bounds the files that are kept open: a view may have 1024 of them, unless its user was given more.
 const mostStats = 256
@@ -159,7 +165,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		p.Name, p.Cgroup = k.name, k.cgroup
 		return
 	}
-	if k, ok := s.known[p.PID]; ok && k.alive.held() && k.cgroup != "" && k.started <= latest && now.Sub(k.named) < s.NamesFor {
+	if k, ok := s.known[p.PID]; ok && k.alive.held() && k.cgroup != "" && k.started <= latest && now.Sub(k.named) < min(s.NamesFor, soonest<<min(k.looks, 16)) {
 		k.used = true
 		s.known[p.PID] = k
 		p.Name, p.Cgroup = k.name, k.cgroup
@@ -203,6 +209,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		}
 	}
 	k.name, k.used, k.named = name, true, now // exec changes the name
+	k.looks++
 	if keep && k.stat == nil && !k.alive.held() && root == "/" && len(s.known) < mostStats {
 		if s.NamesFor > 0 && k.cgroup != "" {
 			k.alive = holdProcess(p.PID)
@@ -282,9 +289,11 @@ func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 	untraced := map[int]bool{} // PIDs of which /proc says nothing
 	unnamed := map[int]bool{}  // PIDs whose cgroup names no container
 	eachProcess(s.GPUs, func(_ UsageProcess, p *GPUProcess) {
+		if p.ContainerID != "" || p.Gone || p.PID <= 0 {
+			return
+		}
 		ids := ContainerIDs(p.Cgroup)
 		switch {
-		case p.ContainerID != "" || p.Gone || p.PID <= 0:
 		case len(ids) > 0:
 			if !slices.Contains(younger, ids[0]) && len(younger) < 64 {
 				younger = append(younger, ids[0])
@@ -308,7 +317,7 @@ func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 		first = running[:1]
 	}
 	return func(ctx context.Context, m Machine) (Patch, error) {
-		if len(unnamed) > 0 && len(first) > 0 && !procNames(m.Root, first[0]) {
+		if len(unnamed) > 0 && len(first) > 0 && !m.Seen.procNames(m.Root, first[0]) {
 			for pid := range unnamed {
 				untraced[pid] = true
 			}
@@ -343,9 +352,20 @@ func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 }
 
 // procNames tells if /proc shows the container's first process in a cgroup that names the container.
-func procNames(root Root, c Container) bool {
+func (s *ProcessesSeen) procNames(root Root, c Container) bool {
+	if s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.proves == c.ID {
+			return true
+		}
+	}
 	data, err := root.ReadFile(path.Join("/proc", strconv.Itoa(c.PID), "cgroup"))
-	return err == nil && slices.Contains(ContainerIDs(processCgroup(data)), c.ID)
+	names := err == nil && slices.Contains(ContainerIDs(processCgroup(data)), c.ID)
+	if names && s != nil {
+		s.proves = c.ID
+	}
+	return names
 }
 
 // findYounger asks for containers by id; those that the engine does not know are another engine's.

@@ -31,18 +31,18 @@ func resolve(s *Snapshot, elsewhere bool) {
 		known[c.ID] = i
 		c.Grant = grant(s, c)
 	}
-	attribute(s, known)
+	attribute(s, known, ContainerIDs)
 }
 
 // attribute gives the processes on GPUs to the containers that they run in: the outermost id of their
 // cgroup that this engine knows, so that a nested engine's processes count for the container it runs in.
 // Where the cgroup says nothing, what the engine's own list of processes said stands.
-func attribute(s *Snapshot, known map[string]int) {
+func attribute(s *Snapshot, known map[string]int, containerIDs func(cgroup string) []string) {
 	for i := range s.Containers {
 		s.Containers[i].Usage = nil
 	}
 	eachProcess(s.GPUs, func(at UsageProcess, p *GPUProcess) {
-		for _, id := range ContainerIDs(p.Cgroup) {
+		for _, id := range containerIDs(p.Cgroup) {
 			if _, ok := known[id]; ok {
 				p.ContainerID = id
 				break
@@ -76,8 +76,9 @@ func attribute(s *Snapshot, known map[string]int) {
 func eachProcess(gpus []GPU, visit func(UsageProcess, *GPUProcess)) {
 	for g := range gpus {
 		gpu := &gpus[g]
-		inDevice := map[int]bool{}
+		var inDevice map[int]bool
 		if gpu.MIG != nil {
+			inDevice = map[int]bool{}
 			for d := range gpu.MIG.Devices {
 				device := &gpu.MIG.Devices[d]
 				for p := range device.Processes {

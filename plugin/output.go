@@ -33,6 +33,9 @@ func harmlessName(s string) string { return escape(s, "") }
 func harmlessText(s string) string { return escape(s, "\n\t") }
 
 func escape(s, keep string) string {
+	if plain(s) {
+		return s
+	}
 	clean := true
 	for _, r := range s {
 		if harmful(r) && !strings.ContainsRune(keep, r) {
@@ -211,7 +214,22 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 // keepAlways is the keep of columns without which the table says nothing.
 const keepAlways = 100
 
-func cells(s string) int { return runewidth.StringWidth(s) }
+func cells(s string) int {
+	if plain(s) {
+		return len(s)
+	}
+	return runewidth.StringWidth(s)
+}
+
+// plain tells if s is printable ASCII, as most of what is printed: harmless, and a cell a byte.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
 
 // shorten cuts s to width cells and marks the cut.
 func shorten(s string, width int) string {

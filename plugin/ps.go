@@ -227,7 +227,7 @@ func psLines(s *inspect.Snapshot, o *psOptions) []psLine {
 		if !o.all && c.State != "running" && c.State != "paused" && c.State != "restarting" {
 			continue
 		}
-		if psWanted(filters, &c) && matchesGPU(filters, s, &c) && matchesGrant(filters, &c) {
+		if psWanted(filters, c) && matchesGPU(filters, s, c) && matchesGrant(filters, c) {
 			lines = append(lines, containerLine(c, s.GPUs != nil))
 		}
 	}
@@ -240,11 +240,11 @@ func psLines(s *inspect.Snapshot, o *psOptions) []psLine {
 	return lines
 }
 
-func containerLine(c inspect.Container, figures bool) psLine {
+func containerLine(c *inspect.Container, figures bool) psLine {
 	line := psLine{
 		ID: &c.ID, Name: c.Name, Image: orNull(c.Image), State: orNull(c.State),
 		Grant:          psGrant{By: c.Grant.By, GPUs: c.Grant.GPUs, Capabilities: c.Grant.Capabilities},
-		ComposeProject: orNull(c.ComposeProject), ComposeService: orNull(c.ComposeService), container: &c,
+		ComposeProject: orNull(c.ComposeProject), ComposeService: orNull(c.ComposeService), container: c,
 	}
 	if line.Grant.By == nil {
 		line.Grant.By = []string{}

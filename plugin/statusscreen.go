@@ -272,9 +272,10 @@ func users(containers []inspect.Container, g inspect.GPU) string {
 }
 
 // granted are the containers that were given a GPU or hold one.
-func granted(containers []inspect.Container) []inspect.Container {
-	var with []inspect.Container
-	for _, c := range containers {
+func granted(containers []inspect.Container) []*inspect.Container {
+	var with []*inspect.Container
+	for i := range containers {
+		c := &containers[i]
 		if len(c.Grant.By) > 0 || c.Usage != nil && len(c.Usage.Processes) > 0 {
 			with = append(with, c)
 		}
@@ -292,7 +293,7 @@ func containerColumns() []column {
 	}
 }
 
-func containerRows(containers []inspect.Container) [][]string {
+func containerRows(containers []*inspect.Container) [][]string {
 	var rows [][]string
 	for _, c := range containers {
 		memory := ""

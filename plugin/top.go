@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -106,14 +107,19 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGTERM)
 	defer stop()
 	debug.SetGCPercent(400) // little is alive, and all of a frame is garbage a second later
+	runtime.GOMAXPROCS(1)   // there is little to do at a time: to wake other threads up for it takes longer than it does
 	live := o.live(app)
 	feed, err := o.feed(app, live)
 	if err != nil {
 		return err
 	}
-	var stopContainer func(context.Context, string) error
+	model := &topModel{}
 	if reads, ok := feed.(*liveFeed); ok {
-		stopContainer = reads.stopContainer
+		model.stop = reads.stopContainer
+		if o.record == "" && (o.format == "" || o.format == "table") {
+			model.shows = reads.show
+			reads.show(o.keys)
+		}
 	}
 	var recording *recordingFeed
 	if o.record != "" {
@@ -137,7 +143,8 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	}
 	counted := &countedFeed{topFeed: feed, left: o.frames}
 	if live {
-		return runTop(ctx, &topModel{screen: screen, feed: counted, stop: stopContainer}, app.cli.In(), app.cli.Out())
+		model.screen, model.feed = screen, counted
+		return runTop(ctx, model, app.cli.In(), app.cli.Out())
 	}
 	return o.plain(ctx, app, counted, screen)
 }

@@ -22,6 +22,7 @@ type topColumn[T any] struct {
 	right bool
 	keep  int
 	least int
+	asks  inspect.Moving // what the driver is asked for the sake of it, of GPUs
 	value func(T) string
 	order func(a, b T) int
 }
@@ -69,8 +70,8 @@ func megabytes(v *uint64) string {
 	return strconv.FormatUint(*v/1_000_000, 10)
 }
 
-func figureColumn[T int | uint32 | uint64](key, title, help, unit string, get func(*inspect.GPU) *T) topColumn[gpuNow] {
-	return topColumn[gpuNow]{key: key, title: title, help: help, right: true, keep: 50,
+func figureColumn[T int | uint32 | uint64](key, title, help, unit string, asks inspect.Moving, get func(*inspect.GPU) *T) topColumn[gpuNow] {
+	return topColumn[gpuNow]{key: key, title: title, help: help, right: true, keep: 50, asks: asks,
 		value: func(g gpuNow) string { return wholeNumber(get(g.GPU), unit) },
 		order: func(a, b gpuNow) int { return orderPtr(get(a.GPU), get(b.GPU)) }}
 }
@@ -99,8 +100,8 @@ func violationPercent(g gpuNow, get func(*inspect.GPU) *float64) *float64 {
 	return &percent
 }
 
-func violationColumn(key, title, help string, get func(*inspect.GPU) *float64) topColumn[gpuNow] {
-	return topColumn[gpuNow]{key: key, title: title, help: help, right: true, keep: 50,
+func violationColumn(key, title, help string, asks inspect.Moving, get func(*inspect.GPU) *float64) topColumn[gpuNow] {
+	return topColumn[gpuNow]{key: key, title: title, help: help, right: true, keep: 50, asks: asks,
 		value: func(g gpuNow) string {
 			if v := violationPercent(g, get); v != nil {
 				return fmt.Sprintf("%.0f%%", *v)
@@ -116,41 +117,41 @@ var gpuTopColumns = []topColumn[gpuNow]{
 		order: func(a, b gpuNow) int { return cmp.Compare(a.Name, b.Name) }},
 	{key: "uuid", title: "UUID", help: "UUID", keep: 20, least: 12, value: func(g gpuNow) string { return harmlessName(g.UUID) },
 		order: func(a, b gpuNow) int { return cmp.Compare(a.UUID, b.UUID) }},
-	figureColumn("sm", "UTIL", "GPU utilisation", "%", func(g *inspect.GPU) *uint32 { return g.GPUUtilPercent }),
-	{key: "memory", title: "MEMORY", help: "memory in use, of all", keep: keepAlways, value: func(g gpuNow) string {
+	figureColumn("sm", "UTIL", "GPU utilisation", "%", inspect.MovingUtilization, func(g *inspect.GPU) *uint32 { return g.GPUUtilPercent }),
+	{key: "memory", title: "MEMORY", help: "memory in use, of all", asks: inspect.MovingMemory, keep: keepAlways, value: func(g gpuNow) string {
 		if g.Error != "" {
 			return harmlessName(g.Error)
 		}
 		return memory(g.MemoryUsedBytes, g.MemoryTotalBytes)
 	}, order: func(a, b gpuNow) int { return orderPtr(a.MemoryUsedBytes, b.MemoryUsedBytes) }},
-	figureColumn("gtemp", "TEMP", "temperature of the GPU", "°C", func(g *inspect.GPU) *int { return g.TemperatureCelsius }),
-	figureColumn("mtemp", "MTEMP", "temperature of its memory", "°C", func(g *inspect.GPU) *int { return g.MemoryTemperatureCelsius }),
-	{key: "pwr", title: "POWER", help: "power drawn, of the limit", right: true, keep: 48, value: func(g gpuNow) string { return powerText(g.GPU) },
+	figureColumn("gtemp", "TEMP", "temperature of the GPU", "°C", inspect.MovingTemperature, func(g *inspect.GPU) *int { return g.TemperatureCelsius }),
+	figureColumn("mtemp", "MTEMP", "temperature of its memory", "°C", inspect.MovingMemoryTemperature, func(g *inspect.GPU) *int { return g.MemoryTemperatureCelsius }),
+	{key: "pwr", title: "POWER", help: "power drawn, of the limit", asks: inspect.MovingPower, right: true, keep: 48, value: func(g gpuNow) string { return powerText(g.GPU) },
 		order: func(a, b gpuNow) int { return orderPtr(a.PowerWatts, b.PowerWatts) }},
-	figureColumn("mem", "MEM%", "utilisation of the memory's bus", "%", func(g *inspect.GPU) *uint32 { return g.MemoryUtilPercent }),
-	figureColumn("enc", "ENC", "utilisation of the encoder", "%", func(g *inspect.GPU) *uint32 { return g.EncoderUtilPercent }),
-	figureColumn("dec", "DEC", "utilisation of the decoder", "%", func(g *inspect.GPU) *uint32 { return g.DecoderUtilPercent }),
-	figureColumn("jpg", "JPG", "utilisation of the JPEG decoder", "%", func(g *inspect.GPU) *uint32 { return g.JPEGUtilPercent }),
-	figureColumn("ofa", "OFA", "utilisation of the optical flow unit", "%", func(g *inspect.GPU) *uint32 { return g.OFAUtilPercent }),
-	figureColumn("mclk", "MCLK", "memory clock, MHz", "", func(g *inspect.GPU) *uint32 { return g.MemoryClockMHz }),
-	figureColumn("pclk", "PCLK", "processor clock, MHz", "", func(g *inspect.GPU) *uint32 { return g.SMClockMHz }),
-	violationColumn("pviol", "PVIOL", "time held back by the power limit", func(g *inspect.GPU) *float64 { return g.PowerViolationSeconds }),
-	violationColumn("tviol", "TVIOL", "time held back by heat", func(g *inspect.GPU) *float64 { return g.ThermalViolationSeconds }),
-	{key: "fb", title: "FB MiB", help: "frame buffer in use, MiB", right: true, keep: 50, value: func(g gpuNow) string { return mebibytes(g.MemoryUsedBytes) },
+	figureColumn("mem", "MEM%", "utilisation of the memory's bus", "%", inspect.MovingUtilization, func(g *inspect.GPU) *uint32 { return g.MemoryUtilPercent }),
+	figureColumn("enc", "ENC", "utilisation of the encoder", "%", inspect.MovingEncoder, func(g *inspect.GPU) *uint32 { return g.EncoderUtilPercent }),
+	figureColumn("dec", "DEC", "utilisation of the decoder", "%", inspect.MovingDecoder, func(g *inspect.GPU) *uint32 { return g.DecoderUtilPercent }),
+	figureColumn("jpg", "JPG", "utilisation of the JPEG decoder", "%", inspect.MovingJPEG, func(g *inspect.GPU) *uint32 { return g.JPEGUtilPercent }),
+	figureColumn("ofa", "OFA", "utilisation of the optical flow unit", "%", inspect.MovingOFA, func(g *inspect.GPU) *uint32 { return g.OFAUtilPercent }),
+	figureColumn("mclk", "MCLK", "memory clock, MHz", "", inspect.MovingMemoryClock, func(g *inspect.GPU) *uint32 { return g.MemoryClockMHz }),
+	figureColumn("pclk", "PCLK", "processor clock, MHz", "", inspect.MovingSMClock, func(g *inspect.GPU) *uint32 { return g.SMClockMHz }),
+	violationColumn("pviol", "PVIOL", "time held back by the power limit", inspect.MovingPowerViolation, func(g *inspect.GPU) *float64 { return g.PowerViolationSeconds }),
+	violationColumn("tviol", "TVIOL", "time held back by heat", inspect.MovingThermalViolation, func(g *inspect.GPU) *float64 { return g.ThermalViolationSeconds }),
+	{key: "fb", title: "FB MiB", help: "frame buffer in use, MiB", asks: inspect.MovingMemory, right: true, keep: 50, value: func(g gpuNow) string { return mebibytes(g.MemoryUsedBytes) },
 		order: func(a, b gpuNow) int { return orderPtr(a.MemoryUsedBytes, b.MemoryUsedBytes) }},
-	{key: "bar1", title: "BAR1 MiB", help: "BAR1 memory in use, MiB", right: true, keep: 50, value: func(g gpuNow) string { return mebibytes(g.BAR1UsedBytes) },
+	{key: "bar1", title: "BAR1 MiB", help: "BAR1 memory in use, MiB", asks: inspect.MovingBAR1, right: true, keep: 50, value: func(g gpuNow) string { return mebibytes(g.BAR1UsedBytes) },
 		order: func(a, b gpuNow) int { return orderPtr(a.BAR1UsedBytes, b.BAR1UsedBytes) }},
-	figureColumn("sbecc", "SBECC", "corrected memory errors since the driver was loaded", "", func(g *inspect.GPU) *uint64 { return eccOf(g).CorrectedVolatile }),
-	figureColumn("dbecc", "DBECC", "uncorrected memory errors since the driver was loaded", "", func(g *inspect.GPU) *uint64 { return eccOf(g).UncorrectedVolatile }),
-	figureColumn("pci", "REPLAY", "PCIe replays", "", func(g *inspect.GPU) *uint32 { return pcieOf(g).ReplayCount }),
-	{key: "rxpci", title: "RX MB/s", help: "received over PCIe, MB a second", right: true, keep: 50, value: func(g gpuNow) string { return megabytes(pcieOf(g.GPU).RxBytesPerSecond) },
+	figureColumn("sbecc", "SBECC", "corrected memory errors since the driver was loaded", "", inspect.MovingCorrectedErrors, func(g *inspect.GPU) *uint64 { return eccOf(g).CorrectedVolatile }),
+	figureColumn("dbecc", "DBECC", "uncorrected memory errors since the driver was loaded", "", inspect.MovingUncorrectedErrors, func(g *inspect.GPU) *uint64 { return eccOf(g).UncorrectedVolatile }),
+	figureColumn("pci", "REPLAY", "PCIe replays", "", inspect.MovingReplays, func(g *inspect.GPU) *uint32 { return pcieOf(g).ReplayCount }),
+	{key: "rxpci", title: "RX MB/s", help: "received over PCIe, MB a second", asks: inspect.MovingReceived, right: true, keep: 50, value: func(g gpuNow) string { return megabytes(pcieOf(g.GPU).RxBytesPerSecond) },
 		order: func(a, b gpuNow) int { return orderPtr(pcieOf(a.GPU).RxBytesPerSecond, pcieOf(b.GPU).RxBytesPerSecond) }},
-	{key: "txpci", title: "TX MB/s", help: "sent over PCIe, MB a second", right: true, keep: 50, value: func(g gpuNow) string { return megabytes(pcieOf(g.GPU).TxBytesPerSecond) },
+	{key: "txpci", title: "TX MB/s", help: "sent over PCIe, MB a second", asks: inspect.MovingSent, right: true, keep: 50, value: func(g gpuNow) string { return megabytes(pcieOf(g.GPU).TxBytesPerSecond) },
 		order: func(a, b gpuNow) int { return orderPtr(pcieOf(a.GPU).TxBytesPerSecond, pcieOf(b.GPU).TxBytesPerSecond) }},
-	figureColumn("fan", "FAN", "fan speed", "%", func(g *inspect.GPU) *uint32 { return g.FanPercent }),
-	{key: "pstate", title: "PERF", help: "performance state", keep: 40, value: func(g gpuNow) string { return harmlessName(g.PerformanceState) },
+	figureColumn("fan", "FAN", "fan speed", "%", inspect.MovingFan, func(g *inspect.GPU) *uint32 { return g.FanPercent }),
+	{key: "pstate", title: "PERF", help: "performance state", asks: inspect.MovingPerformanceState, keep: 40, value: func(g gpuNow) string { return harmlessName(g.PerformanceState) },
 		order: func(a, b gpuNow) int { return cmp.Compare(a.PerformanceState, b.PerformanceState) }},
-	{key: "throttle", title: "THROTTLE", help: "what holds the clocks back", keep: 30, least: 10, value: func(g gpuNow) string { return strings.Join(g.ThrottleReasons, ",") },
+	{key: "throttle", title: "THROTTLE", help: "what holds the clocks back", asks: inspect.MovingThrottling, keep: 30, least: 10, value: func(g gpuNow) string { return strings.Join(g.ThrottleReasons, ",") },
 		order: func(a, b gpuNow) int { return cmp.Compare(len(a.ThrottleReasons), len(b.ThrottleReasons)) }},
 }
 
@@ -208,6 +209,18 @@ func gpuColumnKeys() []string {
 		keys = append(keys, c.key)
 	}
 	return keys
+}
+
+// asked is what the driver is asked for where these columns of the GPUs are shown. The history is of every GPU's
+// utilisation and memory.
+func asked(columns []string) inspect.Moving {
+	all := inspect.MovingUtilization | inspect.MovingMemory
+	for _, c := range gpuTopColumns {
+		if slices.Contains(columns, c.key) {
+			all |= c.asks
+		}
+	}
+	return all
 }
 
 // containerTopColumns are those of containers; the host's own line is among the rows.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/gzip"
@@ -38,6 +39,8 @@ type liveFeed struct {
 	every   time.Duration
 	timeout time.Duration
 	stream  *inspect.NVMLStream
+	frames  *inspect.Frames
+	shown   atomic.Uint32 // what is asked of NVML, an [inspect.Moving]; 0: everything
 
 	start sync.Once
 	ended sync.WaitGroup
@@ -50,22 +53,36 @@ type liveFeed struct {
 }
 
 // How long changes of containers are gathered before the engine is asked, and after what time it is asked
-// without any event.
+// without any event: of what no event tells, as a driver's update.
 const (
 	topGather  = 200 * time.Millisecond
-	topRefresh = time.Minute
+	topRefresh = 10 * time.Minute
 	topListen  = 250 * time.Millisecond // for the engine's events, before the first reading, which then need not be made twice
 )
 
 func newLiveFeed(app *app, every, timeout time.Duration) *liveFeed {
 	m := app.machine(app.cli.CurrentContext())
-	m.Seen = &inspect.ProcessesSeen{}
+	m.Seen = &inspect.ProcessesSeen{NamesFor: time.Minute}
 	f := &liveFeed{m: m, tool: app.tool(), every: every, timeout: timeout, ready: make(chan struct{})}
 	if self, err := os.Executable(); err == nil && m.NVML != nil {
 		f.stream = inspect.NewNVMLStream(self, nvmlCommand, "--stream")
-		f.m.NVML = f.stream.Read
 	}
+	f.frames = inspect.NewFrames(f.m, f.patience())
 	return f
+}
+
+// show leaves out of the frames to come what none of these columns of the GPUs shows.
+func (f *liveFeed) show(columns []string) { f.shown.Store(uint32(asked(columns))) }
+
+func (f *liveFeed) ask(ctx context.Context) (*inspect.NVMLAnswer, error) {
+	shown := inspect.Moving(f.shown.Load())
+	switch {
+	case f.stream == nil:
+		return &inspect.NVMLAnswer{Absent: "NVML is not read on this platform"}, nil
+	case shown == 0:
+		return f.stream.Read(ctx)
+	}
+	return f.stream.ReadMoving(ctx, shown)
 }
 
 // stillSources are the parts of a frame that are read only when something changed.
@@ -102,7 +119,7 @@ func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
 	f.mu.Lock()
 	earlier := f.earlier
 	f.mu.Unlock()
-	s := inspect.Frame(ctx, f.m, f.patience(), earlier, inspect.NVMLSource, inspect.ProcessesSource)
+	s := f.frames.Next(ctx, earlier, f.ask)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -18,6 +18,7 @@ type topModel struct {
 	screen *topScreen
 	feed   topFeed
 	stop   func(ctx context.Context, id string) error // docker stop; nil: nothing can be stopped, as in a recording
+	shows  func(columns []string)                     // is told which columns of the GPUs are shown; nil: nobody asks
 	ctx    context.Context
 	width  int
 	height int
@@ -144,6 +145,9 @@ func (m *topModel) key(msg tea.KeyPressMsg) tea.Cmd {
 		return nil
 	case t.picking:
 		t.pick(key)
+		if m.shows != nil {
+			m.shows(t.columns)
+		}
 		return nil
 	}
 	switch key {

@@ -51,6 +51,9 @@ type topScreen struct {
 	askedName string
 	notice    string
 	ended     string // why no frame will follow
+
+	containerRows rowsOf[*psRow]
+	processRows   rowsOf[topProcess]
 }
 
 func newTopScreen(every time.Duration, columns []string) *topScreen {

@@ -184,8 +184,28 @@ func processCount(n int) string {
 	return strconv.Itoa(n) + " processes"
 }
 
+// rowsOf are the rows of a table, for as long as they are the same: a key asks for them more than once.
+type rowsOf[T any] struct {
+	frame          *inspect.Snapshot
+	filter, follow string
+	sort           sorting
+	rows           []T
+}
+
+func rowsFor[T any](t *topScreen, pane int) rowsOf[T] {
+	return rowsOf[T]{frame: t.frame, filter: t.filter, follow: t.follow, sort: t.sorts[pane]}
+}
+
+func (r rowsOf[T]) sameAs(other rowsOf[T]) bool {
+	return r.frame == other.frame && r.filter == other.filter && r.follow == other.follow && r.sort == other.sort
+}
+
 // containers are the rows of their table, filtered and sorted; the host's last.
 func (t *topScreen) containers() []*psRow {
+	now := rowsFor[*psRow](t, paneContainers)
+	if now.sameAs(t.containerRows) {
+		return t.containerRows.rows
+	}
 	var rows []*psRow
 	var host *psRow
 	for _, line := range psLines(t.frame, &psOptions{}) {
@@ -202,6 +222,8 @@ func (t *topScreen) containers() []*psRow {
 	if host != nil && t.follow == "" && t.frame.Containers != nil && t.matches(hostName) {
 		rows = append(rows, host)
 	}
+	now.rows = rows
+	t.containerRows = now
 	return rows
 }
 
@@ -251,6 +273,10 @@ func rowID(r *psRow) string {
 
 // processes of all GPUs, filtered and sorted.
 func (t *topScreen) processes() []topProcess {
+	now := rowsFor[topProcess](t, paneProcesses)
+	if now.sameAs(t.processRows) {
+		return t.processRows.rows
+	}
 	names := map[string]string{}
 	for _, c := range t.frame.Containers {
 		names[c.ID] = c.Name
@@ -279,6 +305,8 @@ func (t *topScreen) processes() []topProcess {
 		add(u.Processes, "", hostName)
 	}
 	sortRows(rows, processTopColumns, t.sorts[paneProcesses].key, t.sorts[paneProcesses].descending)
+	now.rows = rows
+	t.processRows = now
 	return rows
 }
 

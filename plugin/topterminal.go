@@ -24,7 +24,7 @@ type terminal struct {
 	in  *streams.In
 	out *streams.Out
 
-	lines []string // as they stand there; nil: nothing is known of what does
+	lines []topLine // as they stand there; nil: nothing is known of what does
 	close func()
 }
 
@@ -72,30 +72,29 @@ func (t *terminal) paint(lines []topLine, width int) error {
 	var b strings.Builder
 	if t.lines == nil || len(t.lines) > len(lines) {
 		b.WriteString(ansi.EraseEntireScreen)
-		t.lines = make([]string, 0, len(lines))
+		t.lines = make([]topLine, 0, len(lines))
 	}
 	for i, line := range lines {
-		text := line.text
-		if line.kind == lineTitle || line.kind == lineSelected {
-			text += strings.Repeat(" ", max(0, width-cells(text)))
-		}
-		now := string(rune('0'+line.kind)) + text
-		if i < len(t.lines) && t.lines[i] == now {
+		if i < len(t.lines) && t.lines[i] == line {
 			continue
 		}
 		b.WriteString(ansi.CursorPosition(1, i+1))
-		if style, styled := topStyles[line.kind]; styled {
-			b.WriteString(style.Render(text))
-		} else {
-			b.WriteString(text)
+		text, room := line.text, width-cells(line.text)
+		if room > 0 && (line.kind == lineTitle || line.kind == lineSelected) {
+			text += strings.Repeat(" ", room)
+			room = 0
 		}
-		if cells(text) < width {
+		if style, styled := topStyles[line.kind]; styled {
+			text = style.Render(text)
+		}
+		b.WriteString(text)
+		if room > 0 {
 			b.WriteString(ansi.EraseLineRight)
 		}
 		if i < len(t.lines) {
-			t.lines[i] = now
+			t.lines[i] = line
 		} else {
-			t.lines = append(t.lines, now)
+			t.lines = append(t.lines, line)
 		}
 	}
 	if b.Len() == 0 {

@@ -21,14 +21,67 @@ func (r *nvmlReader) still() {
 
 // figures reads what moves, on top of what stands still.
 func (r *nvmlReader) figures() {
-	r.memory()
-	r.activity()
-	r.powerAndHeat()
-	r.clocks()
-	r.pcie()
-	r.memoryErrors()
+	r.part() // what is kept of a GPU is not written to
+	r.moving(allMoving)
+	r.energyAndClocks()
+	r.violations()
+	r.linkNow()
+	if r.gpu.ECC != nil && *r.gpu.ECC == (ECC{}) {
+		r.gpu.ECC = nil
+	}
+	if r.gpu.PCIe != nil && *r.gpu.PCIe == (PCIe{}) {
+		r.gpu.PCIe = nil
+	}
 	r.gpu.Processes = r.processes(r.device, true)
 	r.mig()
+}
+
+// moving reads what is asked for of the figures that a view can show.
+func (r *nvmlReader) moving(asked Moving) {
+	for _, part := range movingParts {
+		if asked&part.of != 0 {
+			part.read(r)
+		}
+	}
+}
+
+// movingParts read one figure each, or those that one question tells. What goes over the link is measured on the side.
+var movingParts = []struct {
+	of   Moving
+	read func(*nvmlReader)
+}{
+	{MovingUtilization, (*nvmlReader).utilization}, {MovingMemory, (*nvmlReader).memory}, {MovingBAR1, (*nvmlReader).bar1},
+	{MovingTemperature, (*nvmlReader).temperature}, {MovingMemoryTemperature, (*nvmlReader).memoryTemperature}, {MovingPower, (*nvmlReader).power},
+	{MovingFan, func(r *nvmlReader) { r.gpu.FanPercent = figure(r, "nvmlDeviceGetFanSpeed", r.device.GetFanSpeed) }},
+	{MovingEncoder, func(r *nvmlReader) {
+		r.gpu.EncoderUtilPercent = r.unit("nvmlDeviceGetEncoderUtilization", r.device.GetEncoderUtilization)
+	}},
+	{MovingDecoder, func(r *nvmlReader) {
+		r.gpu.DecoderUtilPercent = r.unit("nvmlDeviceGetDecoderUtilization", r.device.GetDecoderUtilization)
+	}},
+	{MovingJPEG, func(r *nvmlReader) {
+		r.gpu.JPEGUtilPercent = r.unit("nvmlDeviceGetJpgUtilization", r.device.GetJpgUtilization)
+	}},
+	{MovingOFA, func(r *nvmlReader) {
+		r.gpu.OFAUtilPercent = r.unit("nvmlDeviceGetOfaUtilization", r.device.GetOfaUtilization)
+	}},
+	{MovingSMClock, func(r *nvmlReader) { r.gpu.SMClockMHz = r.clock(nvml.CLOCK_SM) }},
+	{MovingMemoryClock, func(r *nvmlReader) { r.gpu.MemoryClockMHz = r.clock(nvml.CLOCK_MEM) }},
+	{MovingPowerViolation, func(r *nvmlReader) { r.gpu.PowerViolationSeconds = r.violation(nvml.PERF_POLICY_POWER) }},
+	{MovingThermalViolation, func(r *nvmlReader) { r.gpu.ThermalViolationSeconds = r.violation(nvml.PERF_POLICY_THERMAL) }},
+	{MovingCorrectedErrors, func(r *nvmlReader) {
+		r.gpu.ECC.CorrectedVolatile = r.eccErrors(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.VOLATILE_ECC)
+	}},
+	{MovingUncorrectedErrors, func(r *nvmlReader) {
+		r.gpu.ECC.UncorrectedVolatile = r.eccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC)
+	}},
+	{MovingReplays, (*nvmlReader).replays},
+	{MovingPerformanceState, (*nvmlReader).performanceState}, {MovingThrottling, (*nvmlReader).throttling},
+}
+
+// part gives the GPU parts of its own that figures can be put into.
+func (r *nvmlReader) part() {
+	r.gpu.ECC, r.gpu.PCIe = ptr(*eccOf(r.gpu)), ptr(*linkOf(r.gpu))
 }
 
 func (r *nvmlReader) identity() {
@@ -64,28 +117,23 @@ func (r *nvmlReader) memory() {
 	} else if v := figure(r, "nvmlDeviceGetMemoryInfo", d.GetMemoryInfo); v != nil {
 		g.MemoryTotalBytes, g.MemoryUsedBytes, g.MemoryFreeBytes = &v.Total, &v.Used, &v.Free
 	}
-	if v := figure(r, "nvmlDeviceGetBAR1MemoryInfo", d.GetBAR1MemoryInfo); v != nil {
-		g.BAR1TotalBytes, g.BAR1UsedBytes = &v.Bar1Total, &v.Bar1Used
+}
+
+func (r *nvmlReader) bar1() {
+	if v := figure(r, "nvmlDeviceGetBAR1MemoryInfo", r.device.GetBAR1MemoryInfo); v != nil {
+		r.gpu.BAR1TotalBytes, r.gpu.BAR1UsedBytes = &v.Bar1Total, &v.Bar1Used
 	}
 }
 
-func (r *nvmlReader) activity() {
-	g, d := r.gpu, r.device
-	if v := figure(r, "nvmlDeviceGetUtilizationRates", d.GetUtilizationRates); v != nil {
-		g.GPUUtilPercent, g.MemoryUtilPercent = &v.Gpu, &v.Memory
+func (r *nvmlReader) utilization() {
+	if v := figure(r, "nvmlDeviceGetUtilizationRates", r.device.GetUtilizationRates); v != nil {
+		r.gpu.GPUUtilPercent, r.gpu.MemoryUtilPercent = &v.Gpu, &v.Memory
 	}
-	for _, unit := range []struct {
-		symbol string
-		to     **uint32
-		call   func() (uint32, uint32, nvml.Return) // percent, sampling period in µs
-	}{
-		{"nvmlDeviceGetEncoderUtilization", &g.EncoderUtilPercent, d.GetEncoderUtilization},
-		{"nvmlDeviceGetDecoderUtilization", &g.DecoderUtilPercent, d.GetDecoderUtilization},
-		{"nvmlDeviceGetJpgUtilization", &g.JPEGUtilPercent, d.GetJpgUtilization},
-		{"nvmlDeviceGetOfaUtilization", &g.OFAUtilPercent, d.GetOfaUtilization},
-	} {
-		*unit.to = figure(r, unit.symbol, func() (uint32, nvml.Return) { v, _, ret := unit.call(); return v, ret })
-	}
+}
+
+// unit is the utilisation of one of the units beside the processors: percent, and the sampling period in µs.
+func (r *nvmlReader) unit(symbol string, call func() (uint32, uint32, nvml.Return)) *uint32 {
+	return figure(r, symbol, func() (uint32, nvml.Return) { v, _, ret := call(); return v, ret })
 }
 
 const milli = 1e-3
@@ -109,7 +157,7 @@ func (r *nvmlReader) limits() {
 	g.MaxMemoryClockMHz, g.MaxVideoClockMHz = clock(nvml.CLOCK_MEM), clock(nvml.CLOCK_VIDEO)
 }
 
-func (r *nvmlReader) powerAndHeat() {
+func (r *nvmlReader) temperature() {
 	g, d := r.gpu, r.device
 	g.TemperatureCelsius = signed(figureOf(r, "nvmlDeviceGetTemperature", d.GetTemperature, nvml.TEMPERATURE_GPU))
 	if g.TemperatureCelsius == nil && r.known("nvmlDeviceGetTemperatureV") { // what newer headers have in its place
@@ -117,21 +165,37 @@ func (r *nvmlReader) powerAndHeat() {
 			g.TemperatureCelsius = ptr(int(v.Temperature))
 		}
 	}
+}
+
+func (r *nvmlReader) memoryTemperature() {
 	if v := r.field(nvml.FI_DEV_MEMORY_TEMP); v != nil && *v != 0 { // a sensor that is not there reads 0
-		g.MemoryTemperatureCelsius = ptr(int(*v))
+		r.gpu.MemoryTemperatureCelsius = ptr(int(*v))
 	}
-	g.FanPercent = figure(r, "nvmlDeviceGetFanSpeed", d.GetFanSpeed)
-	g.PowerWatts = scaled(figure(r, "nvmlDeviceGetPowerUsage", d.GetPowerUsage), milli)
-	g.EnergyJoules = scaled(figure(r, "nvmlDeviceGetTotalEnergyConsumption", d.GetTotalEnergyConsumption), milli)
-	for policy, to := range map[nvml.PerfPolicyType]**float64{
-		nvml.PERF_POLICY_POWER: &g.PowerViolationSeconds, nvml.PERF_POLICY_THERMAL: &g.ThermalViolationSeconds,
-		nvml.PERF_POLICY_SYNC_BOOST: &g.SyncBoostViolationSeconds, nvml.PERF_POLICY_BOARD_LIMIT: &g.BoardLimitViolationSeconds,
-		nvml.PERF_POLICY_LOW_UTILIZATION: &g.LowUtilizationViolationSeconds, nvml.PERF_POLICY_RELIABILITY: &g.ReliabilityViolationSeconds,
-	} {
-		if v := figureOf(r, "nvmlDeviceGetViolationStatus", d.GetViolationStatus, policy); v != nil {
-			*to = ptr(float64(v.ViolationTime) * 1e-9)
-		}
+}
+
+func (r *nvmlReader) power() {
+	r.gpu.PowerWatts = scaled(figure(r, "nvmlDeviceGetPowerUsage", r.device.GetPowerUsage), milli)
+}
+
+func (r *nvmlReader) energyAndClocks() {
+	g := r.gpu
+	g.EnergyJoules = scaled(figure(r, "nvmlDeviceGetTotalEnergyConsumption", r.device.GetTotalEnergyConsumption), milli)
+	g.GraphicsClockMHz, g.VideoClockMHz = r.clock(nvml.CLOCK_GRAPHICS), r.clock(nvml.CLOCK_VIDEO)
+}
+
+// violations are of the limits that hold the clocks down and that no view shows.
+func (r *nvmlReader) violations() {
+	g := r.gpu
+	g.SyncBoostViolationSeconds, g.BoardLimitViolationSeconds = r.violation(nvml.PERF_POLICY_SYNC_BOOST), r.violation(nvml.PERF_POLICY_BOARD_LIMIT)
+	g.LowUtilizationViolationSeconds, g.ReliabilityViolationSeconds = r.violation(nvml.PERF_POLICY_LOW_UTILIZATION), r.violation(nvml.PERF_POLICY_RELIABILITY)
+}
+
+func (r *nvmlReader) violation(policy nvml.PerfPolicyType) *float64 {
+	v := figureOf(r, "nvmlDeviceGetViolationStatus", r.device.GetViolationStatus, policy)
+	if v == nil {
+		return nil
 	}
+	return ptr(float64(v.ViolationTime) * 1e-9)
 }
 
 // field is one of NVML's figures that have a number and no function of their own.
@@ -166,14 +230,18 @@ var throttleReasons = []struct {
 	{nvml.ClocksThrottleReasonDisplayClockSetting, "display-clocks"},
 }
 
-func (r *nvmlReader) clocks() {
-	g, d := r.gpu, r.device
-	clock := func(c nvml.ClockType) *uint32 { return figureOf(r, "nvmlDeviceGetClockInfo", d.GetClockInfo, c) }
-	g.GraphicsClockMHz, g.SMClockMHz = clock(nvml.CLOCK_GRAPHICS), clock(nvml.CLOCK_SM)
-	g.MemoryClockMHz, g.VideoClockMHz = clock(nvml.CLOCK_MEM), clock(nvml.CLOCK_VIDEO)
-	if v := figure(r, "nvmlDeviceGetPerformanceState", d.GetPerformanceState); v != nil && *v <= nvml.PSTATE_15 {
-		g.PerformanceState = fmt.Sprintf("P%d", *v)
+func (r *nvmlReader) clock(c nvml.ClockType) *uint32 {
+	return figureOf(r, "nvmlDeviceGetClockInfo", r.device.GetClockInfo, c)
+}
+
+func (r *nvmlReader) performanceState() {
+	if v := figure(r, "nvmlDeviceGetPerformanceState", r.device.GetPerformanceState); v != nil && *v <= nvml.PSTATE_15 {
+		r.gpu.PerformanceState = fmt.Sprintf("P%d", *v)
 	}
+}
+
+func (r *nvmlReader) throttling() {
+	g, d := r.gpu, r.device
 	reasons := figure(r, "nvmlDeviceGetCurrentClocksThrottleReasons", d.GetCurrentClocksThrottleReasons)
 	if reasons == nil { // its name since driver 535
 		reasons = figure(r, "nvmlDeviceGetCurrentClocksEventReasons", d.GetCurrentClocksEventReasons)
@@ -201,35 +269,22 @@ func (r *nvmlReader) link() {
 	}
 }
 
-// pcie is what its link is now; what goes over it is measured on the side.
-func (r *nvmlReader) pcie() {
-	d := r.device
-	p := PCIe{}
-	if r.gpu.PCIe != nil {
-		p = *r.gpu.PCIe
-	}
+// linkNow is what its link is now.
+func (r *nvmlReader) linkNow() {
+	p, d := r.gpu.PCIe, r.device
 	p.Generation = figure(r, "nvmlDeviceGetCurrPcieLinkGeneration", d.GetCurrPcieLinkGeneration)
 	p.Width = figure(r, "nvmlDeviceGetCurrPcieLinkWidth", d.GetCurrPcieLinkWidth)
-	if v := figure(r, "nvmlDeviceGetPcieReplayCounter", d.GetPcieReplayCounter); v != nil {
-		p.ReplayCount = ptr(uint32(*v))
-	}
-	if p != (PCIe{}) {
-		r.gpu.PCIe = &p
+}
+
+func (r *nvmlReader) replays() {
+	if v := figure(r, "nvmlDeviceGetPcieReplayCounter", r.device.GetPcieReplayCounter); v != nil {
+		r.gpu.PCIe.ReplayCount = ptr(uint32(*v))
 	}
 }
 
 // eccErrors is one of the four counts of ECC.
 func (r *nvmlReader) eccErrors(kind nvml.MemoryErrorType, span nvml.EccCounterType) *uint64 {
 	return figure(r, "nvmlDeviceGetTotalEccErrors", func() (uint64, nvml.Return) { return r.device.GetTotalEccErrors(kind, span) })
-}
-
-// memoryErrors counts those since the driver was loaded, where [nvmlReader.memoryFaults] found that there is ECC.
-func (r *nvmlReader) memoryErrors() {
-	if r.gpu.ECC != nil {
-		e := *r.gpu.ECC
-		e.CorrectedVolatile, e.UncorrectedVolatile = r.eccErrors(nvml.MEMORY_ERROR_TYPE_CORRECTED, nvml.VOLATILE_ECC), r.eccErrors(nvml.MEMORY_ERROR_TYPE_UNCORRECTED, nvml.VOLATILE_ECC)
-		r.gpu.ECC = &e
-	}
 }
 
 // memoryFaults is what the memory has gone through, and if errors are corrected.

@@ -132,14 +132,26 @@ func ranges(numbers []int) string {
 
 // Serve answers each line of input with one reading as a line of JSON, until the input ends. It is
 // what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too,
-// [MovingRequest] for what changed.
+// [MovingRequest] for what changed, and [Moving.Request] for some figures, which are told as a line of words where
+// they are all that is new.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	session := newNVMLSession()
 	defer session.stop()
 	enc := json.NewEncoder(out)
 	lines := bufio.NewScanner(in)
+	var figures []byte
 	for ctx.Err() == nil && lines.Scan() {
-		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: lines.Text() == MovingRequest})); err != nil {
+		asked, some := figuresAsked(lines.Text())
+		if some {
+			if gpus, ok := session.figuresAlone(asked); ok {
+				figures = asked.pack(figures[:0], gpus)
+				if _, err := out.Write(figures); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: some || lines.Text() == MovingRequest})); err != nil {
 			return err
 		}
 	}

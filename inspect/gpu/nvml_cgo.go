@@ -25,6 +25,7 @@ type nvmlSession struct {
 	has   map[string]bool
 	kept  map[int]keptGPU // by index
 	links map[int]*linkMeter
+	base  []nvml.Device // of the last whole answer, where figures alone can follow it; nil: they cannot
 }
 
 // keptFor is how long a child that lives on tells again what of a GPU stands still: what it is, its limits,
@@ -66,6 +67,7 @@ func (s *nvmlSession) start() *Answer {
 }
 
 func (s *nvmlSession) stop() {
+	s.base = nil
 	if !s.since.IsZero() {
 		s.endMeasurements()
 		s.lib.Shutdown()
@@ -123,7 +125,44 @@ func (s *nvmlSession) answer(asked request) *Answer {
 	if asked.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)
 	}
+	s.base = devices
+	for _, g := range answer.GPUs {
+		if g.Error != "" || g.MIG != nil && g.MIG.Enabled { // more is told of them than figures and processes
+			s.base = nil
+		}
+	}
 	return answer
+}
+
+// figuresAlone reads figures of all GPUs and their processes; ok is whether that is all that there is to tell.
+func (s *nvmlSession) figuresAlone(asked Moving) (gpus []GPU, ok bool) {
+	if s.base == nil || s.now().Sub(s.since) >= restartAfter {
+		return nil, false
+	}
+	measured := asked&(MovingReceived|MovingSent) != 0
+	if measured {
+		for i, device := range s.base {
+			s.measure(i, device)
+		}
+	}
+	gpus = make([]GPU, len(s.base))
+	for i, device := range s.base {
+		gpus[i].Index = i
+		r := &nvmlReader{nvmlSession: s, device: device, gpu: &gpus[i]}
+		r.part()
+		r.moving(asked)
+		r.gpu.Processes = r.processes(device, true)
+		if r.gpu.Error != "" {
+			s.base = nil
+			return nil, false
+		}
+	}
+	if measured {
+		for i := range gpus {
+			s.addThroughput(&gpus[i])
+		}
+	}
+	return gpus, true
 }
 
 // gpu reads one GPU, anew what moves, and the rest where it was not read lately; kept says that it was, and that

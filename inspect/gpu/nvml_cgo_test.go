@@ -283,3 +283,54 @@ func TestWithStill(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Figures alone are told where they are all that is new: not of a GPU that fails or has MIG devices, and not
+// where the library is due to start anew.
+func TestMovingOfASession(t *testing.T) {
+	d := dgxh100.NewDevice(0)
+	power := nvml.SUCCESS
+	mode := nvml.DEVICE_MIG_DISABLE
+	d.GetPowerUsageFunc = func() (uint32, nvml.Return) { return 512_345, power }
+	d.GetMigModeFunc = func() (int, int, nvml.Return) { return mode, mode, nvml.SUCCESS }
+	s := dgxh100.New()
+	s.Devices = []nvml.Device{d}
+	session := mockSession(s, "nvmlDeviceGetPowerUsage")
+	clock := time.Unix(1_000_000, 0)
+	session.now = func() time.Time { return clock }
+	told := func() bool {
+		gpus, ok := session.figuresAlone(MovingPower)
+		return ok && len(gpus) == 1 && *gpus[0].PowerWatts == 512.345
+	}
+	if told() {
+		t.Error("figures before a whole answer")
+	}
+	session.answer(request{})
+	if !told() {
+		t.Error("no figures after a whole answer")
+	}
+	if gpus, ok := session.figuresAlone(MovingTemperature); !ok || gpus[0].PowerWatts != nil {
+		t.Errorf("what was not asked for: %+v", gpus)
+	}
+	power = nvml.ERROR_GPU_IS_LOST
+	if told() {
+		t.Error("figures of a GPU that is lost")
+	}
+	if g := session.answer(request{}).GPUs[0]; g.Error != "GPU is lost" || told() {
+		t.Errorf("%q, and figures after that", g.Error)
+	}
+	power = nvml.SUCCESS
+	session.answer(request{})
+	if !told() {
+		t.Error("no figures of a GPU that is back")
+	}
+	mode = nvml.DEVICE_MIG_ENABLE
+	if session.answer(request{}); told() {
+		t.Error("figures of a GPU with MIG devices")
+	}
+	mode = nvml.DEVICE_MIG_DISABLE
+	session.answer(request{})
+	clock = clock.Add(restartAfter)
+	if told() {
+		t.Error("figures where the library is due to start anew")
+	}
+}

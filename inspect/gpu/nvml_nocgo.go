@@ -11,4 +11,6 @@ func (*nvmlSession) answer(request) *Answer {
 	return &Answer{Absent: "this build of docker gpu has no NVML"}
 }
 
+func (*nvmlSession) figuresAlone(Moving) ([]GPU, bool) { return nil, false }
+
 func (*nvmlSession) stop() {}
