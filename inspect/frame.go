@@ -49,10 +49,13 @@ func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.C
 	}
 	f.resolve(s, earlier)
 	processes, asked := then(ctx, m, f.each, ProcessesSource, s)
-	if asked { // there may be containers that are younger than the list
-		resolve(s, f.elsewhere != "")
-	}
 	s.Sources = append(s.Sources, nvml, processes)
+	switch {
+	case asked: // there may be containers that are younger than the list
+		resolve(s, f.elsewhere != "")
+	case anyOwnerless(s.GPUs): // and the engine was asked about them before
+		attribute(s, f.known, f.containerIDs)
+	}
 	f.earlier, f.last = earlier, s
 	return s
 }
@@ -72,14 +75,21 @@ func (f *Frames) resolve(s, earlier *Snapshot) {
 	for i := range s.Containers { // the list may have grown by younger ones in the frame before
 		s.Containers[i].Grant = f.last.Containers[i].Grant
 	}
-	attribute(s, f.known, func(cgroup string) []string {
-		ids, seen := f.ids[cgroup]
-		if !seen {
-			ids = ContainerIDs(cgroup)
-			f.ids[cgroup] = ids
-		}
-		return ids
-	})
+	attribute(s, f.known, f.containerIDs)
+}
+
+func (f *Frames) containerIDs(cgroup string) []string {
+	ids, seen := f.ids[cgroup]
+	if !seen {
+		ids = ContainerIDs(cgroup)
+		f.ids[cgroup] = ids
+	}
+	return ids
+}
+
+func anyOwnerless(gpus []GPU) (found bool) {
+	eachProcess(gpus, func(_ UsageProcess, p *GPUProcess) { found = found || ownerless(p) })
+	return found
 }
 
 // sameGPUs tells if grants name the same GPUs and MIG devices in both.

@@ -302,7 +302,7 @@ func TestUsageIsUnknownWhileAProcessHasNoOwner(t *testing.T) {
 				GPUs:       []GPU{{Index: 0, Processes: []GPUProcess{test.process}}},
 				Containers: []Container{{ID: idA, State: "running", Grant: Grant{By: []string{"privileged"}}}},
 			}
-			attribute(s, map[string]int{idA: 0})
+			attribute(s, map[string]int{idA: 0}, ContainerIDs)
 			if used := s.Containers[0].Usage.MemoryUsedBytes; (used != nil) != test.known {
 				t.Errorf("memory known: %t, want %t", used != nil, test.known)
 			}

@@ -60,13 +60,14 @@ func attribute(s *Snapshot, known map[string]int, containerIDs func(cgroup strin
 		at.GPUProcess = *p
 		c.Usage.Processes = append(c.Usage.Processes, at)
 	})
+	listed := listedGPUs(s)
 	for i := range s.Containers {
 		c := &s.Containers[i]
 		if c.Usage == nil && s.GPUs != nil && len(c.Grant.By) > 0 {
 			c.Usage = &Usage{}
 		}
 		if c.Usage != nil {
-			c.Usage.sum(processesKnown(s.GPUs, c.Grant, ownersKnown(s)))
+			c.Usage.sum(listed.all || listed.of(c.Grant))
 		}
 	}
 }
@@ -103,33 +104,50 @@ func ownersKnown(s *Snapshot) bool {
 	})
 }
 
-// processesKnown tells if NVML listed the processes of every GPU that a grant names, and each is known to be a
-// container's or nobody's; of all GPUs, where it names none that is there.
-func processesKnown(gpus []GPU, grant Grant, ownersKnown bool) bool {
+// ownerless tells if nothing says yet which container a process runs in, or that it runs in none.
+func ownerless(p *GPUProcess) bool {
+	return p.ContainerID == "" && p.Cgroup == "" && !p.Gone && p.PID > 0
+}
+
+// listed says of which GPUs NVML listed all processes, each of them known to be a container's or nobody's.
+type listed struct {
+	all   bool
+	byGPU map[string]bool // by index
+}
+
+func listedGPUs(s *Snapshot) listed {
+	asked := ownersKnown(s)
 	unlisted := func(processes []GPUProcess) bool {
-		return processes == nil || !ownersKnown && slices.ContainsFunc(processes, func(p GPUProcess) bool {
-			return p.ContainerID == "" && p.Cgroup == "" && !p.Gone && p.PID > 0
-		})
+		return processes == nil || !asked && slices.ContainsFunc(processes, func(p GPUProcess) bool { return ownerless(&p) })
 	}
-	listed := func(g GPU) bool {
+	l := listed{all: true, byGPU: make(map[string]bool, len(s.GPUs))}
+	for i := range s.GPUs {
+		g := &s.GPUs[i]
+		known := false
 		if g.MIG == nil || !g.MIG.Enabled {
-			return !unlisted(g.Processes)
+			known = !unlisted(g.Processes)
+		} else {
+			known = !slices.ContainsFunc(g.MIG.Devices, func(d MIGDevice) bool { return unlisted(d.Processes) })
 		}
-		return !slices.ContainsFunc(g.MIG.Devices, func(d MIGDevice) bool { return unlisted(d.Processes) })
+		l.all = l.all && known
+		l.byGPU[strconv.Itoa(g.Index)] = known
 	}
-	all, named, namedListed := true, false, true
-	for _, g := range gpus {
-		all = all && listed(g)
-		for _, name := range grant.GPUs {
-			if index, _, _ := strings.Cut(name, ":"); index == strconv.Itoa(g.Index) {
-				named, namedListed = true, namedListed && listed(g)
-			}
+	return l
+}
+
+// of is about the GPUs that a grant names; about all GPUs, where it names none that is there.
+func (l listed) of(grant Grant) bool {
+	named, all := false, true
+	for _, name := range grant.GPUs {
+		index, _, _ := strings.Cut(name, ":")
+		if known, there := l.byGPU[index]; there {
+			named, all = true, all && known
 		}
 	}
 	if named {
-		return namedListed
+		return all
 	}
-	return all
+	return l.all
 }
 
 // sum adds the processes up. Memory is unknown where that of one process is, or where not all processes

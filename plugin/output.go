@@ -186,6 +186,7 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 	var b strings.Builder
 	line := func(get func(int) string) {
 		var l strings.Builder
+		l.Grow(total())
 		for c := range columns {
 			if !columns[c].visible {
 				continue
@@ -196,13 +197,17 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 			text := shorten(get(c), wide[c])
 			pad := strings.Repeat(" ", max(0, wide[c]-cells(text)))
 			if columns[c].right {
-				l.WriteString(pad + text)
+				l.WriteString(pad)
+				l.WriteString(text)
 			} else {
-				l.WriteString(text + pad)
+				l.WriteString(text)
+				l.WriteString(pad)
 			}
 		}
-		b.WriteString(strings.TrimRight(l.String(), " ") + "\n")
+		b.WriteString(strings.TrimRight(l.String(), " "))
+		b.WriteByte('\n')
 	}
+	b.Grow((len(rows) + 1) * (total() + 1))
 	line(func(c int) string { return columns[c].title })
 	for _, row := range rows {
 		line(func(c int) string { return row[c] })
@@ -233,7 +238,7 @@ func plain(s string) bool {
 
 // shorten cuts s to width cells and marks the cut.
 func shorten(s string, width int) string {
-	if width <= 0 || cells(s) <= width {
+	if width <= 0 || len(s) <= width || cells(s) <= width { // a cell takes a byte at least
 		return s
 	}
 	return runewidth.Truncate(s, width, "…")

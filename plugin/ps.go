@@ -222,8 +222,9 @@ type contextError struct {
 // host's processes. A filter by anything but the GPU leaves the host's line out.
 func psLines(s *inspect.Snapshot, o *psOptions) []psLine {
 	filters := o.filter.Value()
-	lines := []psLine{}
-	for _, c := range granted(s.Containers) {
+	with := granted(s.Containers)
+	lines := make([]psLine, 0, len(with)+1)
+	for _, c := range with {
 		if !o.all && c.State != "running" && c.State != "paused" && c.State != "restarting" {
 			continue
 		}

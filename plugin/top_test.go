@@ -442,11 +442,16 @@ func TestTopFollowsTheEngine(t *testing.T) {
 	if s := next(); len(s.Containers) != 12 {
 		t.Fatalf("%d containers", len(s.Containers))
 	}
-	await(t, "the second look, when events are followed", func() bool { next(); return asked() == 24 })
-	for range 3 {
+	await(t, "the events to be followed", func() bool {
+		next()
+		engine.mu.Lock()
+		defer engine.mu.Unlock()
+		return len(engine.events) > 0
+	})
+	for range 5 {
 		next()
 	}
-	if n := asked(); n != 24 {
+	if n := asked(); n > 24 { // once at first, and once more where the events were not followed yet
 		t.Errorf("%d questions without an event", n)
 	}
 	engine.mu.Lock()

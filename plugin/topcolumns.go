@@ -289,15 +289,19 @@ var processTopColumns = []topColumn[topProcess]{
 		order: func(a, b topProcess) int { return cmp.Compare(a.Name, b.Name) }},
 }
 
-// cellsOf are the cells of rows in the columns.
-func cellsOf[T any](columns []topColumn[T], rows []T) ([]column, [][]string) {
+// cellsOf are the cells of rows in the columns, and their titles with the mark of the sorting.
+func cellsOf[T any](columns []topColumn[T], rows []T, sort sorting) ([]column, [][]string) {
 	heads := make([]column, len(columns))
 	for i, c := range columns {
 		heads[i] = column{title: c.title, keep: c.keep, right: c.right, least: c.least}
+		if c.key == sort.key && sort.key != "" {
+			heads[i].title += map[bool]string{true: "▼", false: "▲"}[sort.descending]
+		}
 	}
+	all := make([]string, len(rows)*len(columns))
 	texts := make([][]string, len(rows))
 	for r, row := range rows {
-		texts[r] = make([]string, len(columns))
+		texts[r], all = all[:len(columns)], all[len(columns):]
 		for i, c := range columns {
 			texts[r][i] = c.value(row)
 		}

@@ -29,8 +29,7 @@ type sorting struct {
 type topScreen struct {
 	frame   *inspect.Snapshot
 	before  *inspect.Snapshot
-	history map[string]*strip // by GPU ("gpu 0") and container id: utilisation
-	held    map[string]*strip // memory, in percent of the GPU's or the largest so far
+	history map[string]*past // by GPU ("gpu 0") and container id
 	every   time.Duration
 
 	columns   []string // of the GPUs
@@ -57,7 +56,7 @@ type topScreen struct {
 }
 
 func newTopScreen(every time.Duration, columns []string) *topScreen {
-	return &topScreen{zone: time.UTC, history: map[string]*strip{}, held: map[string]*strip{}, every: every, columns: columns, pane: paneContainers,
+	return &topScreen{zone: time.UTC, history: map[string]*past{}, every: every, columns: columns, pane: paneContainers,
 		sorts: [panes]sorting{{}, {"memory", true}, {"memory", true}}}
 }
 
@@ -74,45 +73,7 @@ func (t *topScreen) show(s *inspect.Snapshot) error {
 			t.follow, t.followed, t.wanted = chosen[0].ID, chosen[0].Name, ""
 		}
 	}
-	seen := map[string]bool{}
-	add := func(to map[string]*strip, key string, v float64) {
-		if to[key] == nil {
-			to[key] = &strip{}
-		}
-		to[key].add(v)
-		seen[key] = true
-	}
-	for i := range s.GPUs {
-		g := &s.GPUs[i]
-		key := gpuKey(g)
-		util, used := -1.0, -1.0
-		if g.GPUUtilPercent != nil {
-			util = float64(*g.GPUUtilPercent)
-		}
-		if g.MemoryUsedBytes != nil && g.MemoryTotalBytes != nil && *g.MemoryTotalBytes > 0 {
-			used = float64(*g.MemoryUsedBytes) / float64(*g.MemoryTotalBytes) * 100
-		}
-		add(t.history, key, util)
-		add(t.held, key, used)
-	}
-	for _, c := range granted(s.Containers) {
-		util, used := -1.0, -1.0
-		if c.Usage != nil && c.Usage.GPUUtilPercent != nil {
-			util = float64(*c.Usage.GPUUtilPercent)
-		}
-		if c.Usage != nil && c.Usage.MemoryUsedBytes != nil {
-			used = float64(*c.Usage.MemoryUsedBytes)
-		}
-		add(t.history, c.ID, util)
-		add(t.held, c.ID, used)
-	}
-	for _, strips := range []map[string]*strip{t.history, t.held} {
-		for key := range strips {
-			if !seen[key] {
-				delete(strips, key)
-			}
-		}
-	}
+	t.remember(s)
 	return err
 }
 

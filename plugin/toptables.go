@@ -58,12 +58,12 @@ func (p *paneTable) lines(size int, focus bool) []topLine {
 
 // drawTable lays rows out in width-1 cells: the first is for the mark of the selection.
 func drawTable[T any](width int, columns []topColumn[T], rows []T, sort sorting) (title string, lines []string) {
-	heads, texts := cellsOf(columns, rows)
-	for i, c := range columns {
-		if c.key == sort.key && sort.key != "" {
-			heads[i].title += map[bool]string{true: "▼", false: "▲"}[sort.descending]
-		}
-	}
+	heads, texts := cellsOf(columns, rows, sort)
+	return layOut(width, heads, texts)
+}
+
+func layOut(width int, heads []column, texts [][]string) (title string, lines []string) {
+	heads = slices.Clone(heads) // of which some become invisible
 	if width > 0 {
 		width--
 	}
@@ -115,10 +115,11 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 		}
 	}
 	p.draw = func(first, end int) (string, []string) {
-		title, lines := drawTable(width, columns, rows, t.sorts[paneGPUs])
+		heads, texts := cellsOf(columns, rows, t.sorts[paneGPUs])
+		title, lines := layOut(width, heads, texts)
 		if width > usualHistory {
 			// Names give way to the history, columns do not.
-			short, narrow := drawTable(width-usualHistory, columns, rows, t.sorts[paneGPUs])
+			short, narrow := layOut(width-usualHistory, heads, texts)
 			if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
 				return strings.Contains(title, c.title) && !strings.Contains(short, c.title)
 			}) {
@@ -206,9 +207,10 @@ func (t *topScreen) containers() []*psRow {
 	if now.sameAs(t.containerRows) {
 		return t.containerRows.rows
 	}
-	var rows []*psRow
 	var host *psRow
-	for _, line := range psLines(t.frame, &psOptions{}) {
+	lines := psLines(t.frame, &psOptions{})
+	rows := make([]*psRow, 0, len(lines))
+	for _, line := range lines {
 		row := &psRow{psLine: line, trunc: true}
 		switch {
 		case line.ID == nil:
@@ -277,11 +279,11 @@ func (t *topScreen) processes() []topProcess {
 	if now.sameAs(t.processRows) {
 		return t.processRows.rows
 	}
-	names := map[string]string{}
-	for _, c := range t.frame.Containers {
-		names[c.ID] = c.Name
+	count := 0
+	for i := range t.frame.GPUs {
+		count += len(t.frame.GPUs[i].Processes)
 	}
-	var rows []topProcess
+	rows := make([]topProcess, 0, count)
 	add := func(processes []inspect.UsageProcess, id, name string) {
 		for _, u := range processes {
 			p := topProcess{UsageProcess: u, container: name, containerID: id}
