@@ -134,13 +134,13 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 
 // noGPUs says why there is no row: not seen is not the same as not there.
 func noGPUs(s *inspect.Snapshot) string {
+	if s.Driver != nil && s.Driver.NVMLError != "" {
+		return "The GPUs cannot be seen: " + harmlessName(s.Driver.NVMLError) + "."
+	}
 	for _, r := range s.Sources {
 		if r.Name == "nvml" && (r.Error != "" || r.TimedOut) {
 			return "The GPUs cannot be seen: NVML does not answer."
 		}
-	}
-	if s.Driver != nil && s.Driver.NVMLError != "" {
-		return "The GPUs cannot be seen: " + harmlessName(s.Driver.NVMLError) + "."
 	}
 	if v := fixes.Judge(s); v.Code == fixes.NoGPU || v.Code == fixes.UnsupportedPlatform {
 		return v.Text

@@ -48,6 +48,7 @@ func takeTerminal(in *streams.In, out *streams.Out) (*terminal, error) {
 
 func (t *terminal) enter() error {
 	t.lines = nil
+	t.in.RestoreTerminal() // does nothing at first; later, what was there before is what is to be given back, still
 	if err := t.in.SetRawTerminal(); err != nil {
 		return err
 	}
