@@ -90,9 +90,26 @@ func main() {
 			}
 		}
 		err = table.Flush()
+		var grown []curve
+		for _, measure := range curves {
+			c := measure(b)
+			grown = append(grown, c)
+			fmt.Printf("\n%s by %s\n", c.what, c.axis)
+			for _, p := range c.points {
+				fmt.Printf("%8d  %s  %.0f MiB", p.size, milliseconds(p.ours), p.peakMiB)
+				if p.theirs > 0 {
+					fmt.Printf("  %s %s", c.with, milliseconds(p.theirs))
+				}
+				fmt.Println()
+			}
+			if c.err != nil {
+				fmt.Println("not measured further:", c.err)
+			}
+		}
 		if err == nil && *write != "" {
 			version, _ := exec.Command(b.plugin, "version").Output()
-			err = os.WriteFile(*write, []byte(page(strings.TrimSpace(string(version)), rows)), 0o644)
+			err = errors.Join(os.WriteFile(*write, []byte(page(strings.TrimSpace(string(version)), rows, grown)), 0o644),
+				os.WriteFile(filepath.Join(filepath.Dir(*write), "growth.svg"), []byte(growthPicture(grown)), 0o644))
 		}
 	}
 	if err != nil {

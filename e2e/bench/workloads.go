@@ -108,7 +108,7 @@ func here(version string) string {
 }
 
 // page is the table as docs/performance.md.
-func page(version string, rows []row) string {
+func page(version string, rows []row, grown []curve) string {
 	var b strings.Builder
 	b.WriteString("# Performance\n\nRatios of docker gpu to what would be typed or started instead, side by side in one run; times are medians. Below 1 is\nfaster or smaller. Figures of two machines are not to be compared, ratios are.\n\n")
 	b.WriteString("| measured | docker gpu | against | | ratio | aim, at most |\n| --- | ---: | --- | ---: | ---: | --- |\n")
@@ -119,6 +119,6 @@ func page(version string, rows []row) string {
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s |\n", r.what, r.ours, r.with, r.theirs, r.ratio, r.aim)
 	}
-	b.WriteString("\n" + here(version) + "\n")
+	b.WriteString("\n" + here(version) + "\n" + growthPage(grown))
 	return b.String()
 }
