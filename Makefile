@@ -10,7 +10,7 @@ NFPM := v2.45.2
 GOVULNCHECK := v1.9.0
 ARCHS ?= amd64 arm64
 
-.PHONY: pictures vuln run demo build static package install lint test test-gpu unit platforms e2e bench-setup bench help
+.PHONY: feature pictures vuln run demo build static package install lint test test-gpu unit platforms e2e bench-setup bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -46,6 +46,10 @@ package: $(STARTUP) ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 stati
 	go run ./packaging -out dist/stage -version $(VERSION) -arch $$(echo $(ARCHS) | tr ' ' ,) || exit 1; \
 	for arch in $(ARCHS); do for kind in deb rpm; do \
 		go run github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM) package -f dist/stage/nfpm-$$arch.yaml -p $$kind -t dist/ || exit 1; done; done
+
+feature: ## the static builds into the dev container feature of examples/devcontainer-feature
+	for arch in $(ARCHS); do CGO_ENABLED=0 GOARCH=$$arch go build -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" \
+		-o examples/devcontainer-feature/docker-gpu/bin/docker-gpu-linux-$$arch ./cmd/docker-gpu || exit 1; done
 
 install: build ## put the plugin into your docker CLI's plugin folder
 	install -D -m 755 bin/docker-gpu $(PLUGINS)/docker-gpu

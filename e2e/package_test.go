@@ -24,21 +24,23 @@ var buildPackage = sync.OnceValues(func() (string, error) {
 	return filepath.Abs("../dist")
 })
 
-// packageCommand: "package" makes the packages and sets DEB to the path of the deb.
+// packageCommand: "package" makes the packages and sets DEB and RPM to their paths.
 func packageCommand(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
 		ts.Fatalf("usage: package")
 	}
 	folder, err := buildPackage()
 	ts.Check(err)
-	debs, err := filepath.Glob(filepath.Join(folder, "*.deb"))
-	ts.Check(err)
-	if len(debs) != 1 {
-		ts.Fatalf("make package left %d debs in %s", len(debs), folder)
+	for kind, name := range map[string]string{"deb": "DEB", "rpm": "RPM"} {
+		made, err := filepath.Glob(filepath.Join(folder, "*."+kind))
+		ts.Check(err)
+		if len(made) != 1 {
+			ts.Fatalf("make package left %d files %s in %s", len(made), kind, folder)
+		}
+		data, err := os.ReadFile(made[0])
+		ts.Check(err)
+		file := ts.MkAbs("docker-gpu." + kind)
+		ts.Check(os.WriteFile(file, data, 0o644))
+		ts.Setenv(name, file)
 	}
-	data, err := os.ReadFile(debs[0])
-	ts.Check(err)
-	deb := ts.MkAbs("docker-gpu.deb")
-	ts.Check(os.WriteFile(deb, data, 0o644))
-	ts.Setenv("DEB", deb)
 }

@@ -258,6 +258,9 @@ contents:
     file_info: {mode: 0644}
   - src: OUT/licences.txt
     dst: /usr/share/doc/docker-gpu/licences.txt
+  - dst: /usr/share/doc/docker-gpu # rpm leaves a folder behind that no package owns
+    type: dir
+    packager: rpm
     file_info: {mode: 0644}
 scripts:
   postinstall: packaging/postinstall.sh
