@@ -14,9 +14,26 @@ import (
 // before stands in the journal before anything is touched.
 type Executor struct {
 	Host    Host
+	Root    Host         // for steps that need root; nil: Host
+	End     func() error // ends what Root needs; nil: nothing
 	Journal *Journal
 	// Tell is told of each step as it begins (StepBegun) and as it ends; nil: nobody is.
 	Tell func(Progress)
+}
+
+// Close ends what the executor started.
+func (x *Executor) Close() {
+	if x.End != nil {
+		_ = x.End()
+	}
+}
+
+// HostFor is the host that a step is handed.
+func (x *Executor) HostFor(d Description) Host {
+	if d.Root && x.Root != nil {
+		return x.Root
+	}
+	return x.Host
 }
 
 // Progress is what happened to a step just now.
@@ -27,6 +44,8 @@ type Progress struct {
 	State   StepState
 	Preview Preview
 	Err     error
+
+	begun, applied bool
 }
 
 // Result is what became of a plan. Entry is its number in the journal; 0: nothing had to be changed.
@@ -40,25 +59,55 @@ func (r Result) Changed() bool {
 	return slices.ContainsFunc(r.Steps, func(p Progress) bool { return p.State == StepDone })
 }
 
+// errInterrupted is what a user's ^C, or a SIGTERM, comes to.
+var errInterrupted = errors.New("interrupted")
+
 // StepError is the failure of one step. Steps after it were not begun.
 type StepError struct {
 	Step, Steps int
 	What        Description
 	Entry       int  // journal entry; 0: nothing was changed
 	Earlier     bool // steps before it did something
+	Begun       bool // it may have done something itself
+	Applied     bool // it did, and only its verification failed
+	Undo        string
 	Err         error
 }
 
 func (e *StepError) Error() string {
-	if e.Steps == 1 {
-		return e.Err.Error()
+	if errors.Is(e.Err, context.Canceled) {
+		return e.interrupted()
 	}
 	text := fmt.Sprintf("step %d of %d, %q: %s", e.Step+1, e.Steps, e.What.Text, e.Err)
 	switch {
+	case e.Steps == 1 && e.Applied:
+		return fmt.Sprintf("%s\nTake it back: %s", e.Err, e.Undo)
+	case e.Steps == 1:
+		return e.Err.Error()
 	case e.Earlier:
-		text += fmt.Sprintf("\nThe steps before it stay done. Mend this and run the same command again, or take them back: docker gpu fix --undo %d", e.Entry)
+		text += fmt.Sprintf("\nThe steps before it stay done. Mend this and run the same command again, or take them back: %s", e.Undo)
 	default:
 		text += "\nNothing else was changed. Mend this and run the same command again."
+	}
+	return text
+}
+
+// interrupted says where the user's signal came, and both ways on.
+func (e *StepError) interrupted() string {
+	switch {
+	case !e.Begun && !e.Earlier:
+		return "interrupted: nothing was changed"
+	case e.Begun:
+		return fmt.Sprintf("interrupted in step %d of %d, %q: it may be done in part, and nothing after it was begun.\nGo on: run the same command again. Take back what was done: %s", e.Step+1, e.Steps, e.What.Text, e.Undo)
+	}
+	return fmt.Sprintf("interrupted before step %d of %d, %q: the steps before it are done, nothing else was begun.\nGo on: run the same command again. Take back what was done: %s", e.Step+1, e.Steps, e.What.Text, e.Undo)
+}
+
+// UndoCommand is what a user types to take an entry back.
+func (x *Executor) UndoCommand(entry int) string {
+	text := fmt.Sprintf("docker gpu fix --undo %d", entry)
+	if x.Root != nil {
+		text += " --sudo"
 	}
 	return text
 }
@@ -70,7 +119,7 @@ func (x *Executor) Preview(ctx context.Context, plan Plan) ([]Preview, error) {
 	previews := make([]Preview, len(plan.Steps))
 	for i, step := range plan.Steps {
 		var err error
-		if previews[i], err = step.Preview(ctx, x.Host); err != nil {
+		if previews[i], err = step.Preview(ctx, x.HostFor(step.Describe())); err != nil {
 			return nil, &StepError{Step: i, Steps: len(plan.Steps), What: step.Describe(), Err: err}
 		}
 	}
@@ -81,7 +130,7 @@ func (x *Executor) Preview(ctx context.Context, plan Plan) ([]Preview, error) {
 // this process or another, go one after the other.
 func (x *Executor) Run(ctx context.Context, plan Plan) (Result, error) {
 	var result Result
-	unlock, err := x.Journal.lock(ctx)
+	unlock, err := x.Journal.lock(ctx, plan.Name)
 	if err != nil {
 		return result, err
 	}
@@ -101,7 +150,7 @@ func (x *Executor) Run(ctx context.Context, plan Plan) (Result, error) {
 		}
 		if err != nil {
 			earlier := slices.ContainsFunc(result.Steps[:i], func(p Progress) bool { return p.State == StepDone })
-			return result, &StepError{i, len(plan.Steps), p.What, result.Entry, earlier, err}
+			return result, &StepError{i, len(plan.Steps), p.What, result.Entry, earlier, p.begun, p.applied, x.UndoCommand(result.Entry), err}
 		}
 	}
 	return result, nil
@@ -112,8 +161,9 @@ func (x *Executor) Run(ctx context.Context, plan Plan) (Result, error) {
 func (x *Executor) carry(ctx context.Context, name string, entry *writing, number *int, step Step, p *Progress) (*writing, error) {
 	const tries = 20
 	var err error
+	h := x.HostFor(p.What)
 	for try := 0; ; try++ {
-		if p.Preview, err = step.Preview(ctx, x.Host); err != nil {
+		if p.Preview, err = step.Preview(ctx, h); err != nil {
 			break
 		}
 		if !p.Preview.Needed {
@@ -130,10 +180,10 @@ func (x *Executor) carry(ctx context.Context, name string, entry *writing, numbe
 		if err = entry.write(journalLine{Step: &at, State: StepBegun, Description: &p.What, Record: &p.Preview.Record}); err != nil {
 			break
 		}
-		p.State = StepBegun
+		p.State, p.begun = StepBegun, true
 		x.tell(*p)
 		var record Record
-		record, err = step.Apply(ctx, x.Host, p.Preview)
+		record, err = step.Apply(ctx, h, p.Preview)
 		if errors.Is(err, ErrChanged) && try < tries && ctx.Err() == nil {
 			continue // the same number begins again, with what is there now
 		}
@@ -142,8 +192,8 @@ func (x *Executor) carry(ctx context.Context, name string, entry *writing, numbe
 		if !sameRecord(record, p.Preview.Record) {
 			line.Record = &record
 		}
-		if err == nil {
-			if err = step.Verify(ctx, x.Host); err != nil {
+		if p.applied = err == nil; p.applied {
+			if err = step.Verify(ctx, h); err != nil {
 				err = fmt.Errorf("was carried out, but: %w", err)
 			}
 		}
@@ -187,12 +237,12 @@ func (e *ConflictError) Error() string {
 // looked at before any is touched: where one was changed since, a ConflictError says so and nothing is
 // undone. Undoing twice changes nothing.
 func (x *Executor) Undo(ctx context.Context, id int) (JournalEntry, error) {
-	unlock, err := x.Journal.lock(ctx)
+	unlock, err := x.Journal.lock(ctx, "fix --undo")
 	if err != nil {
 		return JournalEntry{}, err
 	}
 	defer unlock()
-	entry, err := x.pick(id)
+	entry, err := x.Pick(id)
 	if err != nil {
 		return entry, err
 	}
@@ -206,19 +256,22 @@ func (x *Executor) Undo(ctx context.Context, id int) (JournalEntry, error) {
 	defer w.close()
 	for i := len(entry.Steps) - 1; i >= 0; i-- {
 		s := &entry.Steps[i]
-		if s.State == StepUndone || !s.canUndo() {
+		if !s.Undoable() {
 			continue
 		}
 		p := Progress{Step: i, Steps: len(entry.Steps), What: s.Description, State: StepBegun}
 		x.tell(p)
 		err := ctx.Err()
 		if err == nil {
-			err = x.takeBack(ctx, s.Record)
+			err = takeBack(ctx, x.HostFor(s.Description), s.Record)
 		}
 		if err != nil {
 			p.State, p.Err = StepFailed, err
 			x.tell(p)
-			return entry, fmt.Errorf("step %d of %d, %q, could not be undone: %w\nThe steps after it are undone; mend this and run again: docker gpu fix --undo %d", i+1, len(entry.Steps), s.Text, err, entry.ID)
+			if errors.Is(err, context.Canceled) {
+				return entry, fmt.Errorf("%w at step %d of %d, %q: the steps after it are undone. Run again: %s", errInterrupted, i+1, len(entry.Steps), s.Text, x.UndoCommand(entry.ID))
+			}
+			return entry, fmt.Errorf("step %d of %d, %q, could not be undone: %w\nThe steps after it are undone; mend this and run again: %s", i+1, len(entry.Steps), s.Text, err, x.UndoCommand(entry.ID))
 		}
 		if err := w.write(journalLine{Step: &i, State: StepUndone}); err != nil {
 			return entry, err
@@ -230,7 +283,11 @@ func (x *Executor) Undo(ctx context.Context, id int) (JournalEntry, error) {
 	return entry, nil
 }
 
-func (x *Executor) pick(id int) (JournalEntry, error) {
+// ErrNothingToUndo is returned where the journal holds no change that could be taken back.
+var ErrNothingToUndo = errors.New("there is nothing to undo")
+
+// Pick is the entry that Undo would take back, or why there is none.
+func (x *Executor) Pick(id int) (JournalEntry, error) {
 	if id != 0 {
 		e, err := x.Journal.Entry(id)
 		switch {
@@ -257,7 +314,7 @@ func (x *Executor) pick(id int) (JournalEntry, error) {
 			return e, nil
 		}
 	}
-	return JournalEntry{}, errors.New("there is nothing to undo")
+	return JournalEntry{}, ErrNothingToUndo
 }
 
 // conflicts finds files of the entry that hold neither what was written nor what was there before.
@@ -270,7 +327,7 @@ func (x *Executor) conflicts(entry JournalEntry) error {
 			continue
 		}
 		seen[r.Path] = true
-		now, err := readOrNil(x.Host, r.Path)
+		now, err := readOrNil(x.HostFor(s.Description), r.Path)
 		if err != nil {
 			return err
 		}
@@ -284,9 +341,9 @@ func (x *Executor) conflicts(entry JournalEntry) error {
 func sameFile(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }
 
 // takeBack undoes one step by its record.
-func (x *Executor) takeBack(ctx context.Context, r Record) error {
+func takeBack(ctx context.Context, h Host, r Record) error {
 	if r.Path != "" {
-		now, err := readOrNil(x.Host, r.Path)
+		now, err := readOrNil(h, r.Path)
 		if err != nil {
 			return err
 		}
@@ -297,18 +354,18 @@ func (x *Executor) takeBack(ctx context.Context, r Record) error {
 		default:
 			back := r
 			back.Existed, back.Before, back.Exists, back.After = r.Exists, r.After, r.Existed, r.Before
-			if err := back.write(x.Host); err != nil {
+			if err := back.write(h); err != nil {
 				return err
 			}
 		}
 		for _, folder := range slices.Backward(r.Made) {
-			if err := x.Host.RemoveFolder(folder); err != nil {
+			if err := h.RemoveFolder(folder); err != nil {
 				return err
 			}
 		}
 	}
 	for _, argv := range r.Undo {
-		if _, err := x.Host.Run(ctx, argv...); err != nil {
+		if _, err := h.Run(ctx, argv...); err != nil {
 			return fmt.Errorf("%s: %w", strings.Join(argv, " "), err)
 		}
 	}

@@ -156,15 +156,47 @@ func (LocalHost) RemoveFolder(path string) error {
 	return said(path, err)
 }
 
+// longKey marks a context as that of a program which is not ended in the middle.
+type longKey struct{}
+
+// long is for programs whose work would be left half done (packages, kernel modules): where the context ends
+// they are told so as ^C on a terminal tells them, and are waited for, because they know best when to stop.
+func long(ctx context.Context) context.Context { return context.WithValue(ctx, longKey{}, true) }
+
+func isLong(ctx context.Context) bool { return ctx.Value(longKey{}) != nil }
+
+// longest is how long such a program may take from then on.
+const longest = 10 * time.Minute
+
 // Run starts a program and waits for it. Where the context ends, the program is asked to end, and two
-// seconds later ended.
+// seconds later ended; see long. A ^C on the terminal does not reach it, it is in a process group of its own:
+// whether to break off is decided in one place. What ended well all the same did what it was told.
 func (LocalHost) Run(ctx context.Context, argv ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Cancel = func() error { return endGently(cmd.Process) }
+	bound, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	cmd := exec.CommandContext(bound, argv[0], argv[1:]...)
+	ownGroup(cmd)
+	cmd.Cancel = func() error { return endGroup(cmd.Process, false) }
 	cmd.WaitDelay = 2 * time.Second
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
-	if err := cmd.Run(); err != nil {
+	err := cmd.Start()
+	if err == nil {
+		broken := context.AfterFunc(ctx, func() {
+			if !isLong(ctx) {
+				end()
+				return
+			}
+			_ = endGroup(cmd.Process, true)
+			time.AfterFunc(longest, end)
+		})
+		err = cmd.Wait()
+		broken()
+	}
+	if err != nil {
+		if cmd.ProcessState != nil && cmd.ProcessState.Success() {
+			return out.Bytes(), nil
+		}
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}

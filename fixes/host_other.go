@@ -5,6 +5,7 @@ package fixes
 import (
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -54,6 +55,13 @@ func writable(path string) error {
 
 func syncFolder(string) error { return nil }
 
-func endGently(p *os.Process) error { return p.Kill() }
+func ownGroup(*exec.Cmd) {}
+
+func endGroup(p *os.Process, asTerminal bool) error {
+	if asTerminal { // the console has told it itself
+		return nil
+	}
+	return p.Kill()
+}
 
 func writeOutput(path string, data []byte) error { return replaceFile(path, data, 0o600, true) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"syscall"
 
@@ -165,7 +166,20 @@ func syncFolder(folder string) error {
 	return nil
 }
 
-func endGently(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+// ownGroup keeps a program out of the terminal's process group.
+func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+
+// endGroup asks a program and those that it started to end; as a terminal's ^C does where it is to choose the moment.
+func endGroup(p *os.Process, asTerminal bool) error {
+	s := syscall.SIGTERM
+	if asTerminal {
+		s = syscall.SIGINT
+	}
+	if err := syscall.Kill(-p.Pid, s); err != nil {
+		return os.ErrProcessDone
+	}
+	return nil
+}
 
 func writeOutput(path string, data []byte) error {
 	return renameio.WriteFile(path, data, 0o600, renameio.WithExistingPermissions())

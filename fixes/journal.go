@@ -68,14 +68,27 @@ type JournalStep struct {
 
 // Undoable tells if anything of the entry can still be taken back.
 func (e JournalEntry) Undoable() bool {
-	return e.Damage == "" && slices.ContainsFunc(e.Steps, func(s JournalStep) bool { return s.State != StepUndone && s.canUndo() })
+	return e.Damage == "" && slices.ContainsFunc(e.Steps, JournalStep.Undoable)
 }
 
-func (s JournalStep) canUndo() bool { return s.Record.Path != "" || len(s.Record.Undo) > 0 }
+// Undoable tells if the step can still be taken back.
+func (s JournalStep) Undoable() bool {
+	return s.State != StepUndone && (s.Record.Path != "" || len(s.Record.Undo) > 0)
+}
 
-// Undone tells if all of it was taken back.
+// Undone tells if all of it was taken back that can be.
 func (e JournalEntry) Undone() bool {
-	return len(e.Steps) > 0 && !slices.ContainsFunc(e.Steps, func(s JournalStep) bool { return s.State != StepUndone })
+	return !e.Undoable() && slices.ContainsFunc(e.Steps, func(s JournalStep) bool { return s.State == StepUndone })
+}
+
+// Stays are the steps that did something and cannot be taken back.
+func (e JournalEntry) Stays() (steps []JournalStep) {
+	for _, s := range e.Steps {
+		if s.State != StepUndone && !s.Undoable() {
+			steps = append(steps, s)
+		}
+	}
+	return steps
 }
 
 // journalLine is a line of an entry's file: its head, or a step's new state. The description and the record
@@ -94,8 +107,16 @@ type journalLine struct {
 
 const journalVersion = 1
 
-// lock keeps a second docker gpu from changing the machine at the same time.
-func (j *Journal) lock(ctx context.Context) (unlock func(), err error) {
+// holder is what stands in the lock's file while somebody holds it.
+type holder struct {
+	PID   int       `json:"pid"`
+	What  string    `json:"what"` // fix cdi
+	Since time.Time `json:"since"`
+}
+
+// lock keeps a second docker gpu from changing the machine at the same time; what is told to a second one
+// that waits in vain.
+func (j *Journal) lock(ctx context.Context, what string) (unlock func(), err error) {
 	if err := os.MkdirAll(j.Folder, 0o700); err != nil {
 		return nil, fmt.Errorf("the journal cannot be kept: %w", said(j.Folder, err))
 	}
@@ -109,13 +130,28 @@ func (j *Journal) lock(ctx context.Context) (unlock func(), err error) {
 	locked, err := lock.TryLockContext(limited, 3*time.Millisecond)
 	switch {
 	case locked:
-		return func() { _ = lock.Close() }, nil
+		note, _ := json.Marshal(holder{os.Getpid(), what, j.Now().UTC()})
+		_ = os.WriteFile(lock.Path(), note, 0o600) // for others to read: that it cannot be written keeps nobody from working
+		return func() {
+			_ = os.Truncate(lock.Path(), 0)
+			_ = lock.Close()
+		}, nil
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, fmt.Errorf("%w while another docker gpu was at work: nothing was changed", errInterrupted)
 	case errors.Is(err, context.DeadlineExceeded):
-		return nil, fmt.Errorf("another docker gpu has been changing this machine for %s: nothing was changed, try again when it is done (lock: %s)", wait, lock.Path())
+		return nil, fmt.Errorf("%s is changing this machine: nothing was changed. Run this again when it is done (lock: %s)", heldBy(lock.Path()), lock.Path())
 	}
 	return nil, fmt.Errorf("the journal cannot be locked: %w", said(lock.Path(), err))
+}
+
+// heldBy names who holds the lock, by what it wrote into the file.
+func heldBy(path string) string {
+	var h holder
+	data, err := os.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &h) != nil || h.PID <= 0 {
+		return "another docker gpu"
+	}
+	return fmt.Sprintf("docker gpu %s (process %d, since %s)", h.What, h.PID, h.Since.Local().Format("15:04:05"))
 }
 
 // Entries are all entries, the newest first.

@@ -57,19 +57,25 @@ const (
 func (p *planner) installToolkit(register bool) {
 	switch p.family() {
 	case "apt":
-		key := p.command(HarmInstall, "Fetch the key of NVIDIA's package repository", "curl", "--fail", "--silent", "--show-error", "--location", "--output", toolkitKeyFile, toolkitRepository+"gpgkey")
+		keyFile := p.at(toolkitKeyFile)
+		key := p.command(HarmInstall, "Fetch the key of NVIDIA's package repository", "curl", "--fail", "--silent", "--show-error", "--location", "--max-time", "60", "--create-dirs", "--output", keyFile, toolkitRepository+"gpgkey")
+		whole := func(h Host) (bool, error) { // a download that was broken off is none
+			data, err := readOrNil(h, keyFile)
+			text := strings.TrimSpace(string(data))
+			return strings.HasPrefix(text, "-----BEGIN PGP PUBLIC KEY BLOCK-----") && strings.HasSuffix(text, "-----END PGP PUBLIC KEY BLOCK-----"), err
+		}
 		key.Needed = func(_ context.Context, h Host) (bool, error) {
-			data, err := readOrNil(h, toolkitKeyFile)
-			return len(data) == 0, err
+			is, err := whole(h)
+			return !is, err
 		}
 		key.Check = func(_ context.Context, h Host) error {
-			data, err := h.ReadFile(toolkitKeyFile)
-			if err == nil && !strings.HasPrefix(string(data), "-----BEGIN PGP PUBLIC KEY BLOCK-----") {
-				err = fmt.Errorf("%s is no key", toolkitKeyFile)
+			is, err := whole(h)
+			if err == nil && !is {
+				err = fmt.Errorf("%s is no key", keyFile)
 			}
 			return err
 		}
-		key.Undo = [][]string{{"rm", "-f", toolkitKeyFile}}
+		key.Undo = [][]string{{"rm", "-f", keyFile}}
 		p.add(key, p.file("Add NVIDIA's package repository", "/etc/apt/sources.list.d/nvidia-container-toolkit.list", toolkitList),
 			p.command(HarmInstall, "Read the package lists", "apt-get", "update"),
 			p.install("nvidia-container-toolkit", "apt-get", "install", "--yes", "nvidia-container-toolkit"))

@@ -49,7 +49,7 @@ func driverIsTheirs(p *planner, _ Finding) {
 func (p *planner) load(module string) *CommandStep {
 	step := p.command(HarmDriver, "Load the kernel module "+module, "modprobe", module)
 	loaded := func(_ context.Context, h Host) (bool, error) {
-		data, err := h.ReadFile("/proc/modules")
+		data, err := h.ReadFile(p.at("/proc/modules"))
 		for line := range strings.Lines(string(data)) {
 			if name, _, _ := strings.Cut(line, " "); name == module {
 				return true, nil

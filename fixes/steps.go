@@ -107,8 +107,11 @@ func (s *CommandStep) Preview(ctx context.Context, h Host) (Preview, error) {
 	return p, err
 }
 
-// Apply runs the command.
+// Apply runs the command. One that changes packages or the kernel is not ended in the middle.
 func (s *CommandStep) Apply(ctx context.Context, h Host, p Preview) (Record, error) {
+	if s.Harm == HarmInstall || s.Harm == HarmDriver {
+		ctx = long(ctx)
+	}
 	_, err := h.Run(ctx, s.Command...)
 	return p.Record, err
 }

@@ -1,12 +1,10 @@
 package plugin
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/user"
 	"slices"
 	"strconv"
@@ -21,38 +19,20 @@ import (
 
 type fixOptions struct {
 	reading
+	consent
 	names     []string
 	container string
-	yes       bool
-	dryRun    bool
-	allow     []string
 	undo      string // "": not asked for; "newest", or a number
 	list      bool
-	sudo      bool
-}
-
-// allowed are the harms that --allow takes.
-var allowed = []fixes.Harm{fixes.HarmRestart, fixes.HarmInstall, fixes.HarmDriver, fixes.HarmReboot}
-
-// fixStep is a step in `fix --format json`.
-type fixStep struct {
-	fixes.Description
-	fixes.Preview
-	State fixes.StepState `json:"state,omitempty"`
-	Error string          `json:"error,omitempty"`
-	step  fixes.Step
 }
 
 // fixAnswer is what `fix --format json` prints.
 type fixAnswer struct {
 	SchemaVersion int             `json:"schemaVersion"`
 	Findings      []fixes.Finding `json:"findings"` // what the plan answers
-	Steps         []fixStep       `json:"steps"`
 	Manual        []fixes.Manual  `json:"manual"`
-	Applied       bool            `json:"applied"`
-	Entry         int             `json:"entry,omitempty"`     // of the journal
-	Remaining     []fixes.ID      `json:"remaining,omitempty"` // still found afterwards
-	Refused       string          `json:"refused,omitempty"`   // why nothing was carried out
+	carried
+	Remaining []fixes.ID `json:"remaining,omitempty"` // still found afterwards
 }
 
 func newFixCmd(app *app, runF func(context.Context, *fixOptions) error) *cobra.Command {
@@ -90,15 +70,12 @@ func newFixCmd(app *app, runF func(context.Context, *fixOptions) error) *cobra.C
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	opts.addFlags(cmd)
+	opts.reading.addFlags(cmd)
 	flags := cmd.Flags()
-	flags.BoolVarP(&opts.yes, "yes", "y", false, "Answer yes for steps that edit files or reload the engine, and for those that --allow names")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "Show the plan, carry nothing out")
-	flags.StringSliceVar(&opts.allow, "allow", nil, "With --yes, carry out steps of these kinds, too: restart, install, driver, reboot")
+	opts.consent.addFlags(flags, "restart, install, driver, reboot")
 	flags.StringVar(&opts.undo, "undo", "", "Undo a change: the newest, or the one with this `ID`")
 	flags.Lookup("undo").NoOptDefVal = "newest"
 	flags.BoolVar(&opts.list, "list", false, "List the changes that were made")
-	flags.BoolVar(&opts.sudo, "sudo", false, "Carry steps that need root out by sudo")
 	flags.StringVar(&opts.container, "container", "", "Mend this container only; with a FINDING, whether it is found or not")
 	_ = cmd.RegisterFlagCompletionFunc("allow", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"restart", "install", "driver", "reboot"}, cobra.ShellCompDirectiveNoFileComp
@@ -140,10 +117,18 @@ func (o *fixOptions) checkFix(cmd *cobra.Command) error {
 	return nil
 }
 
-// fixExecutor carries plans out, and takes back what was done to an engine.
-func (a *app) fixExecutor() *fixes.Executor {
+// fixExecutor carries plans out, and takes back what was done to an engine; with sudo, what needs root as root.
+func (a *app) fixExecutor(sudo bool) *fixes.Executor {
 	x := a.executor()
-	x.Host = fixes.EngineHost{Host: x.Host, Root: rootFolder(), Dial: fixes.DialEngine}
+	here := x.Host
+	engine := func(h fixes.Host) fixes.Host {
+		return fixes.EngineHost{Host: h, Root: rootFolder(), Dial: fixes.DialEngine}
+	}
+	x.Host = engine(here)
+	if sudo && os.Geteuid() != 0 {
+		root := &fixes.RootHost{Host: here, Start: startRoot}
+		x.Root, x.End = engine(root), root.Close
+	}
 	return x
 }
 
@@ -189,98 +174,55 @@ func runFix(ctx context.Context, app *app, opts *fixOptions) error {
 			target.User = u.Username
 		}
 	}
-	answer := fixAnswer{SchemaVersion: inspect.SchemaVersion, Findings: opts.wanted(fixes.Diagnose(s, fixes.Scope{}).Findings), Steps: []fixStep{}}
+	answer := &fixAnswer{SchemaVersion: inspect.SchemaVersion, Findings: opts.wanted(fixes.Diagnose(s, fixes.Scope{}).Findings), carried: carried{Steps: []fixStep{}}}
 	plan, manual := fixes.PlanFix(opts.planName(), s, answer.Findings, target)
 	answer.Manual = append([]fixes.Manual{}, manual...)
-	x := app.fixExecutor()
-	for _, step := range plan.Steps {
-		f := fixStep{Description: step.Describe(), Preview: fixes.Preview{Needed: true}, step: step}
-		if opts.from == "" {
-			if f.Preview, err = step.Preview(ctx, x.Host); err != nil {
-				f.Error = err.Error()
-			}
-		}
-		answer.Steps = append(answer.Steps, f)
+	c := carrying{app: app, x: app.fixExecutor(opts.sudo), answer: &answer.carried}
+	defer c.x.Close()
+	c.x.Journal.Wait = opts.timeout
+	if opts.format == "json" {
+		c.whole = answer
 	}
-	needed := slices.DeleteFunc(slices.Clone(answer.Steps), func(f fixStep) bool { return !f.Needed && f.Error == "" })
-	if opts.format != "json" {
+	if ctx.Err() != nil {
+		return c.refuse(errors.New("interrupted: nothing was changed"))
+	}
+	var needed []fixStep
+	if opts.from != "" { // another machine's: its steps cannot ask here whether they are needed
+		for _, step := range plan.Steps {
+			answer.Steps = append(answer.Steps, fixStep{Description: step.Describe(), Preview: fixes.Preview{Needed: true}, step: step})
+		}
+		needed = answer.Steps
+	} else {
+		needed = c.preview(ctx, plan)
+	}
+	if c.whole == nil {
 		if err := writePlan(app, answer, needed, opts); err != nil {
 			return err
 		}
 	}
-	finish := func(err error) error {
-		if opts.format == "json" {
-			if writeErr := writeJSON(app.out(), answer, "  "); writeErr != nil {
-				return writeErr
-			}
-		}
-		return err
-	}
-	refuse := func(format string, args ...any) error {
-		answer.Refused = fmt.Sprintf(format, args...)
-		if opts.format == "json" {
-			return finish(cli.StatusError{StatusCode: 1})
-		}
-		return errors.New("docker gpu: " + answer.Refused)
-	}
 	switch {
 	case len(needed) == 0 && len(answer.Manual) > 0 && !opts.dryRun && opts.from == "":
-		return finish(cli.StatusError{StatusCode: 1}) // found, and not mended
-	case len(needed) == 0:
-		return finish(nil)
-	case opts.dryRun || opts.from != "":
-		return finish(nil)
-	}
-	if at := slices.IndexFunc(needed, func(f fixStep) bool { return f.Error != "" }); at >= 0 && !errors.Is(ctx.Err(), context.Canceled) {
+		return c.finish(cli.StatusError{StatusCode: 1}) // found, and not mended
+	case len(needed) == 0 || opts.dryRun || opts.from != "":
+		return c.finish(nil)
+	case needed[0].Error != "":
 		// A step that cannot even be previewed may be one that an earlier step makes possible (a program
 		// that is installed first); where none comes before it, nothing is begun.
-		if at == 0 {
-			return refuse("%s: nothing was changed", needed[at].Error)
-		}
+		return c.refuse(fmt.Errorf("%s: nothing was changed", needed[0].Error))
 	}
-	if os.Geteuid() != 0 && slices.ContainsFunc(needed, func(f fixStep) bool { return f.Root }) {
-		if opts.sudo {
-			return bySudo(app)
-		}
-		return refuse("this needs root, nothing was changed. Run: sudo docker gpu %s\nor let docker gpu do it: docker gpu %s --sudo", quoteArgs(rest()), quoteArgs(rest()))
-	}
-	steps, err := opts.ask(app, needed)
-	if err != nil {
-		return refuse("%s", err)
-	}
-	plan.Steps = steps
-	if opts.format != "json" {
-		x.Tell = func(p fixes.Progress) { tellStep(app, p) }
-	}
-	result, err := x.Run(ctx, plan)
-	answer.Entry, answer.Applied = result.Entry, result.Changed()
-	for i := range answer.Steps {
-		for _, p := range result.Steps {
-			if p.What.Text == answer.Steps[i].Text {
-				answer.Steps[i].State = p.State
-				if p.Err != nil {
-					answer.Steps[i].Error = p.Err.Error()
-				}
-			}
-		}
-	}
-	if err != nil {
-		answer.Refused = err.Error()
-		if opts.format == "json" {
-			return finish(cli.StatusError{StatusCode: 1})
-		}
-		return fmt.Errorf("docker gpu: %w", err)
+	if err := c.carry(ctx, plan.Name, needed, opts.consent); err != nil {
+		return c.refuse(err)
 	}
 	after := inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), opts.timeout, diagnoseSources(nil)...)
 	after.Tool = app.tool()
 	answer.Remaining = remaining(answer.Findings, fixes.Diagnose(after, fixes.Scope{}).Findings)
-	if opts.format != "json" {
-		return sayFixed(app, answer)
+	if c.whole == nil {
+		return sayFixed(app, answer, c.x)
 	}
 	if len(answer.Remaining) > 0 {
-		return finish(cli.StatusError{StatusCode: 1})
+		return c.finish(cli.StatusError{StatusCode: 1})
 	}
-	return finish(nil)
+	return c.finish(nil)
 }
 
 func (o *fixOptions) planName() string {
@@ -298,69 +240,6 @@ func remaining(wanted, found []fixes.Finding) []fixes.ID {
 		}
 	}
 	return ids
-}
-
-// ask asks for the plan as a whole, then for each step that needs a question of its own, and returns what
-// is to be carried out.
-func (o *fixOptions) ask(app *app, needed []fixStep) ([]fixes.Step, error) {
-	terminal := app.cli.In().IsTerminal()
-	in := bufio.NewReader(app.cli.In())
-	question := func(text string) bool {
-		fmt.Fprintf(app.cli.Err(), "%s [y/N] ", text)
-		line, _ := in.ReadString('\n')
-		line = strings.ToLower(strings.TrimSpace(line))
-		return line == "y" || line == "yes"
-	}
-	if !o.yes {
-		if !terminal {
-			return nil, errors.New("docker gpu asks before it changes anything, and this is no terminal: add --yes (nothing was changed)")
-		}
-		if !question("Carry this out?") {
-			return nil, errors.New("nothing was changed")
-		}
-	}
-	var steps []fixes.Step
-	for i, f := range needed {
-		_, single := f.step.(fixes.OneByOne)
-		gentle := f.Harm == fixes.HarmEdit || f.Harm == fixes.HarmReload
-		switch {
-		case single && !terminal:
-			fmt.Fprintf(app.cli.Err(), "Not done, because it has to be asked for on a terminal: %s\n", harmlessName(f.Text))
-			continue
-		case !single && (gentle || slices.Contains(o.allow, string(f.Harm))):
-		case !terminal:
-			return nil, fmt.Errorf("step %d, %q, is of the kind %q: add --allow %s (nothing was changed)", i+1, f.Text, f.Harm, f.Harm)
-		case !question(fmt.Sprintf("Step %d: %s (%s). Carry it out?", i+1, harmlessName(f.Text), f.Harm)):
-			if single {
-				continue
-			}
-			return nil, errors.New("nothing was changed")
-		}
-		steps = append(steps, f.step)
-	}
-	if len(steps) == 0 {
-		return nil, errors.New("nothing was changed")
-	}
-	return steps, nil
-}
-
-// bySudo runs the same command line as root.
-func bySudo(app *app) error {
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	keep := "--preserve-env=DOCKER_HOST,DOCKER_CONTEXT,DOCKER_CONFIG,DOCKER_GPU_ROOT,NO_COLOR"
-	cmd := exec.Command("sudo", append([]string{keep, "--", self, name}, slices.DeleteFunc(rest(), func(a string) bool { return a == "--sudo" })...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = app.cli.In(), app.out(), app.cli.Err()
-	if err := cmd.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			return cli.StatusError{StatusCode: exit.ExitCode()}
-		}
-		return fmt.Errorf("docker gpu: sudo: %w", err)
-	}
-	return nil
 }
 
 // rest is the command line behind the plugin's name.

@@ -73,22 +73,22 @@ func TestAskWithoutTerminal(t *testing.T) {
 	single := fixStep{Description: fixes.Description{Text: "stop", Harm: fixes.HarmRestart}, step: oneByOne{&fixes.CommandStep{}}}
 	for _, c := range []struct {
 		name  string
-		opts  fixOptions
+		opts  consent
 		steps []fixStep
 		done  int
 		want  string
 	}{
-		{"no --yes", fixOptions{}, []fixStep{step(fixes.HarmEdit)}, 0, "add --yes"},
-		{"edits and reloads", fixOptions{yes: true}, []fixStep{step(fixes.HarmEdit), step(fixes.HarmReload)}, 2, ""},
-		{"a restart", fixOptions{yes: true}, []fixStep{step(fixes.HarmEdit), step(fixes.HarmRestart)}, 0, "add --allow restart"},
-		{"a restart that is allowed", fixOptions{yes: true, allow: []string{"restart"}}, []fixStep{step(fixes.HarmRestart)}, 1, ""},
-		{"another is allowed", fixOptions{yes: true, allow: []string{"restart"}}, []fixStep{step(fixes.HarmReboot)}, 0, "add --allow reboot"},
-		{"drivers", fixOptions{yes: true}, []fixStep{step(fixes.HarmDriver)}, 0, "add --allow driver"},
-		{"packages", fixOptions{yes: true}, []fixStep{step(fixes.HarmInstall)}, 0, "add --allow install"},
-		{"work that ends", fixOptions{yes: true, allow: []string{"restart"}}, []fixStep{single, step(fixes.HarmEdit)}, 1, ""},
-		{"nothing but work that ends", fixOptions{yes: true, allow: []string{"restart"}}, []fixStep{single}, 0, "nothing was changed"},
+		{"no --yes", consent{}, []fixStep{step(fixes.HarmEdit)}, 0, "add --yes"},
+		{"edits and reloads", consent{yes: true}, []fixStep{step(fixes.HarmEdit), step(fixes.HarmReload)}, 2, ""},
+		{"a restart", consent{yes: true}, []fixStep{step(fixes.HarmEdit), step(fixes.HarmRestart)}, 0, "add --allow restart"},
+		{"a restart that is allowed", consent{yes: true, allow: []string{"restart"}}, []fixStep{step(fixes.HarmRestart)}, 1, ""},
+		{"another is allowed", consent{yes: true, allow: []string{"restart"}}, []fixStep{step(fixes.HarmReboot)}, 0, "add --allow reboot"},
+		{"drivers", consent{yes: true}, []fixStep{step(fixes.HarmDriver)}, 0, "add --allow driver"},
+		{"packages", consent{yes: true}, []fixStep{step(fixes.HarmInstall)}, 0, "add --allow install"},
+		{"work that ends", consent{yes: true, allow: []string{"restart"}}, []fixStep{single, step(fixes.HarmEdit)}, 1, ""},
+		{"nothing but work that ends", consent{yes: true, allow: []string{"restart"}}, []fixStep{single}, 0, "nothing was changed"},
 	} {
-		steps, err := c.opts.ask(a, c.steps)
+		steps, err := c.opts.ask(context.Background(), a, c.steps)
 		if len(steps) != c.done || (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %d steps, %v", c.name, len(steps), err)
 		}
@@ -105,7 +105,7 @@ func TestFixUndoAndList(t *testing.T) {
 	if err := os.WriteFile(file, []byte("{}"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x := a.fixExecutor()
+	x := a.fixExecutor(false)
 	x.Journal.Wait = time.Minute
 	if _, err := x.Run(context.Background(), fixes.InstallHooks(file)); err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestFixUndoAndList(t *testing.T) {
 		t.Errorf("%+v, %v", change, err)
 	}
 	out.Reset()
-	if err := runFixUndo(context.Background(), a, &fixOptions{undo: "newest", dryRun: true}); err != nil || !strings.Contains(out.String(), "Nothing was changed") || !strings.Contains(out.String(), `-    "features"`) {
+	if err := runFixUndo(context.Background(), a, &fixOptions{undo: "newest", consent: consent{dryRun: true}}); err != nil || !strings.Contains(out.String(), "Nothing was changed") || !strings.Contains(out.String(), `-    "features"`) {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if err := os.WriteFile(file, []byte(`{"mine": true}`), 0o600); err != nil {
@@ -148,7 +148,7 @@ func TestFixFrom(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := runFix(context.Background(), a, &fixOptions{reading: reading{from: file, timeout: time.Second}, names: []string{"runtime-not-registered"}, yes: true}); err != nil {
+	if err := runFix(context.Background(), a, &fixOptions{reading: reading{from: file, timeout: time.Second}, names: []string{"runtime-not-registered"}, consent: consent{yes: true}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"runtime-not-registered", `Register the runtime "nvidia" in /etc/docker/daemon.json`, "This is the plan for the machine of"} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,7 +17,7 @@ import (
 
 // writePlan shows what was found, each step with reason, diff or command, harm and whether it needs root,
 // and what is left to people.
-func writePlan(app *app, a fixAnswer, needed []fixStep, opts *fixOptions) error {
+func writePlan(app *app, a *fixAnswer, needed []fixStep, opts *fixOptions) error {
 	var b strings.Builder
 	if len(a.Findings) == 0 {
 		what := "Nothing was found that docker gpu could mend."
@@ -117,10 +118,10 @@ func tellStep(app *app, p fixes.Progress) {
 	}
 }
 
-func sayFixed(app *app, a fixAnswer) error {
+func sayFixed(app *app, a *fixAnswer, x *fixes.Executor) error {
 	undo := ""
 	if a.Entry != 0 {
-		undo = fmt.Sprintf("Take it back: docker gpu fix --undo %d\n", a.Entry)
+		undo = fmt.Sprintf("Take it back: %s\n", x.UndoCommand(a.Entry))
 	}
 	if len(a.Remaining) == 0 {
 		_, err := fmt.Fprintf(app.out(), "\nDone and verified: what was found is gone.\n%s", undo)
@@ -199,14 +200,24 @@ func runFixList(app *app, opts *fixOptions) error {
 
 func runFixUndo(ctx context.Context, app *app, opts *fixOptions) error {
 	id, _ := strconv.Atoi(opts.undo) // "newest" is 0
-	x := app.fixExecutor()
+	x := app.fixExecutor(opts.sudo)
+	defer x.Close()
 	if opts.dryRun {
 		return showUndo(app, x, id)
 	}
 	if opts.format != "json" {
 		x.Tell = func(p fixes.Progress) { tellStep(app, p) }
 	}
-	entry, err := x.Undo(ctx, id)
+	entry, err := x.Pick(id)
+	if err == nil && os.Geteuid() != 0 && !opts.sudo && slices.ContainsFunc(entry.Steps, func(s fixes.JournalStep) bool { return s.Root && s.Undoable() }) {
+		err = fmt.Errorf("undoing change %d needs root, nothing was undone. Run: docker gpu fix --undo %d --sudo", entry.ID, entry.ID)
+	}
+	if err == nil {
+		entry, err = x.Undo(ctx, entry.ID)
+	}
+	if errors.Is(err, fixes.ErrNothingToUndo) && os.Geteuid() != 0 {
+		err = fmt.Errorf("%w of yours; what was changed as root stands in root's journal: sudo docker gpu fix --undo", err)
+	}
 	if opts.format == "json" {
 		answer := map[string]any{"schemaVersion": inspect.SchemaVersion, "id": entry.ID, "undone": err == nil}
 		var conflict *fixes.ConflictError
@@ -224,13 +235,13 @@ func runFixUndo(ctx context.Context, app *app, opts *fixOptions) error {
 		return nil
 	}
 	if err != nil {
-		if os.Geteuid() != 0 && errors.Is(err, os.ErrPermission) {
-			return fmt.Errorf("docker gpu: %w\nRun: sudo docker gpu fix --undo %d", err, entry.ID)
-		}
 		return fmt.Errorf("docker gpu: %w", err)
 	}
-	_, err = fmt.Fprintf(app.out(), "Change %d (%s) is undone.\n", entry.ID, harmlessName(entry.Name))
-	return err
+	fmt.Fprintf(app.out(), "Change %d (%s) is undone.\n", entry.ID, harmlessName(entry.Name))
+	for _, s := range entry.Stays() {
+		fmt.Fprintf(app.out(), "Cannot be undone and stays: %s\n", harmlessName(s.Text))
+	}
+	return nil
 }
 
 // showUndo says what undoing would do.

@@ -46,6 +46,8 @@ func Main(version string, args []string) int {
 		switch args[1] {
 		case k8sCleanCommand:
 			return serveK8sClean(os.Stdin, os.Stderr)
+		case rootCommand:
+			return serveRoot(os.Stdin, os.Stdout, os.Stderr)
 		case openCommand:
 			return serveOpen(args[2:], os.Stdout)
 		}

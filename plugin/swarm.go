@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
@@ -18,26 +16,20 @@ import (
 
 type swarmOptions struct {
 	fixes.SwarmOptions
-	yes     bool
-	dryRun  bool
-	allow   []string
-	sudo    bool
+	consent
 	format  string
 	timeout time.Duration
 }
 
 // swarmAnswer is what `swarm enable` and `swarm disable` print with --format json.
 type swarmAnswer struct {
-	SchemaVersion int       `json:"schemaVersion"`
-	Action        string    `json:"action"` // enable, disable
-	Kind          string    `json:"kind"`   // of the generic resource
-	GPUs          []string  `json:"gpus"`   // offered from now on
-	Steps         []fixStep `json:"steps"`
-	DryRun        bool      `json:"dryRun,omitempty"`
-	Applied       bool      `json:"applied"`
-	Entry         int       `json:"entry,omitempty"` // of the journal, for docker gpu fix --undo
-	Warnings      []string  `json:"warnings,omitempty"`
-	Refused       string    `json:"refused,omitempty"` // why nothing was carried out, or not all
+	SchemaVersion int      `json:"schemaVersion"`
+	Action        string   `json:"action"` // enable, disable
+	Kind          string   `json:"kind"`   // of the generic resource
+	GPUs          []string `json:"gpus"`   // offered from now on
+	carried
+	DryRun   bool     `json:"dryRun,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 func newSwarmCmd(app *app, runF func(context.Context, *swarmOptions) error) *cobra.Command {
@@ -74,10 +66,7 @@ func newSwarmSwitchCmd(app *app, enable bool, runF func(context.Context, *swarmO
 	if enable {
 		flags.BoolVar(&opts.DefaultRuntime, "default-runtime", false, "Make nvidia the engine's default runtime, too: services can have no other")
 	}
-	flags.BoolVarP(&opts.yes, "yes", "y", false, "Answer yes for steps that edit files, and for those that --allow names")
-	flags.BoolVar(&opts.dryRun, "dry-run", false, "Show the plan, carry nothing out")
-	flags.StringSliceVar(&opts.allow, "allow", nil, "With --yes, carry out steps of these kinds, too: restart")
-	flags.BoolVar(&opts.sudo, "sudo", false, "Carry steps that need root out by sudo")
+	opts.consent.addFlags(flags, "restart")
 	flags.StringVar(&opts.format, "format", "", "Format output: 'table' or 'json'")
 	flags.DurationVar(&opts.timeout, "timeout", 10*time.Second, "Longest time that any one source may take")
 	_ = cmd.RegisterFlagCompletionFunc("format", fixed("table", "json"))
@@ -122,41 +111,25 @@ func runSwarm(ctx context.Context, app *app, opts *swarmOptions) error {
 		action = "enable"
 	}
 	plan, err := fixes.PlanSwarm(s, opts.SwarmOptions, target)
-	answer := &swarmAnswer{SchemaVersion: inspect.SchemaVersion, Action: action, Kind: fixes.SwarmKind, GPUs: plan.Names, Steps: []fixStep{}, DryRun: opts.dryRun, Warnings: plan.Warnings}
+	answer := &swarmAnswer{SchemaVersion: inspect.SchemaVersion, Action: action, Kind: fixes.SwarmKind, GPUs: plan.Names, carried: carried{Steps: []fixStep{}}, DryRun: opts.dryRun, Warnings: plan.Warnings}
 	if answer.GPUs == nil {
 		answer.GPUs = []string{}
 	}
-	finish := func(err error) error {
-		if opts.format == "json" {
-			if writeErr := writeJSON(app.out(), answer, "  "); writeErr != nil {
-				return writeErr
-			}
-		}
-		return err
+	c := carrying{app: app, x: app.fixExecutor(opts.sudo), answer: &answer.carried}
+	defer c.x.Close()
+	if opts.format == "json" {
+		c.whole = answer
 	}
-	refuse := func(format string, args ...any) error {
-		answer.Refused = fmt.Sprintf(format, args...)
-		if opts.format == "json" {
-			return finish(cli.StatusError{StatusCode: 1})
-		}
-		return errors.New("docker gpu: " + answer.Refused)
+	switch {
+	case ctx.Err() != nil:
+		return c.refuse(errors.New("interrupted: nothing was changed"))
+	case err != nil && (s.Engine == nil || s.Engine.Version == ""):
+		return c.refuse(errors.New(strings.TrimPrefix(cannotList(s).Error(), "docker gpu: ")))
+	case err != nil:
+		return c.refuse(err)
 	}
-	if err != nil {
-		if s.Engine == nil || s.Engine.Version == "" {
-			return refuse("%s", strings.TrimPrefix(cannotList(s).Error(), "docker gpu: "))
-		}
-		return refuse("%s", err)
-	}
-	x := app.fixExecutor()
-	for _, step := range plan.Steps {
-		f := fixStep{Description: step.Describe(), step: step}
-		if f.Preview, err = step.Preview(ctx, x.Host); err != nil {
-			f.Error = err.Error()
-		}
-		answer.Steps = append(answer.Steps, f)
-	}
-	needed := slices.DeleteFunc(slices.Clone(answer.Steps), func(f fixStep) bool { return !f.Needed && f.Error == "" })
-	if opts.format != "json" {
+	needed := c.preview(ctx, plan.Plan)
+	if c.whole == nil {
 		for _, w := range answer.Warnings {
 			fmt.Fprintln(app.cli.Err(), "Warning: "+harmlessName(w))
 		}
@@ -165,48 +138,24 @@ func runSwarm(ctx context.Context, app *app, opts *swarmOptions) error {
 		}
 	}
 	if at := slices.IndexFunc(needed, func(f fixStep) bool { return f.Error != "" }); at >= 0 {
-		return refuse("%s\nNothing was changed.", needed[at].Error)
+		return c.refuse(fmt.Errorf("%s\nNothing was changed.", needed[at].Error))
 	}
 	if len(needed) == 0 || opts.dryRun {
-		return finish(nil)
+		return c.finish(nil)
 	}
-	if os.Geteuid() != 0 && slices.ContainsFunc(needed, func(f fixStep) bool { return f.Root }) {
-		if opts.sudo {
-			return bySudo(app)
-		}
-		return refuse("this needs root, nothing was changed. Run: sudo docker gpu %s\nor let docker gpu do it: docker gpu %s --sudo", quoteArgs(rest()), quoteArgs(rest()))
+	if err := c.carry(ctx, plan.Plan.Name, needed, opts.consent); err != nil {
+		return c.refuse(err)
 	}
-	if plan.Plan.Steps, err = (&fixOptions{yes: opts.yes, allow: opts.allow}).ask(app, needed); err != nil {
-		return refuse("%s", err)
-	}
-	if opts.format != "json" {
-		x.Tell = func(p fixes.Progress) { tellStep(app, p) }
-	}
-	result, err := x.Run(ctx, plan.Plan)
-	answer.Entry, answer.Applied = result.Entry, result.Changed()
-	for i := range answer.Steps {
-		for _, p := range result.Steps {
-			if p.What.Text == answer.Steps[i].Text {
-				answer.Steps[i].State = p.State
-				if p.Err != nil {
-					answer.Steps[i].Error = p.Err.Error()
-				}
-			}
-		}
-	}
-	if err != nil {
-		return refuse("%s", err)
-	}
-	if opts.format != "json" {
+	if c.whole == nil {
 		say := "Done and verified: the engine offers " + fixes.Counted(len(answer.GPUs), "GPU") + " to its swarm."
 		if !opts.Enable {
 			say = "Done and verified: the engine offers no GPU to its swarm."
 		}
-		if _, err := fmt.Fprintf(app.out(), "\n%s\nTake it back: docker gpu fix --undo %d\n", say, answer.Entry); err != nil {
+		if _, err := fmt.Fprintf(app.out(), "\n%s\nTake it back: %s\n", say, c.x.UndoCommand(answer.Entry)); err != nil {
 			return err
 		}
 	}
-	return finish(nil)
+	return c.finish(nil)
 }
 
 // writeSwarmPlan shows the steps with their diffs.

@@ -72,8 +72,8 @@ func TestSwarmFlags(t *testing.T) {
 		want string // of the error; "": none
 		opts swarmOptions
 	}{
-		{[]string{"enable", "--yes", "--allow", "restart", "--default-runtime"}, "", swarmOptions{SwarmOptions: fixes.SwarmOptions{Enable: true, DefaultRuntime: true}, yes: true, allow: []string{"restart"}}},
-		{[]string{"disable", "--dry-run", "--format", "json"}, "", swarmOptions{dryRun: true, format: "json"}},
+		{[]string{"enable", "--yes", "--allow", "restart", "--default-runtime"}, "", swarmOptions{SwarmOptions: fixes.SwarmOptions{Enable: true, DefaultRuntime: true}, consent: consent{yes: true, allow: []string{"restart"}}}},
+		{[]string{"disable", "--dry-run", "--format", "json"}, "", swarmOptions{consent: consent{dryRun: true}, format: "json"}},
 		{[]string{"disable", "--default-runtime"}, "unknown flag", swarmOptions{}},
 		{[]string{"enable", "--allow", "nonsense"}, "--allow takes restart", swarmOptions{}},
 		{[]string{"enable", "--format", "{{.Kind}}"}, "'table' or 'json'", swarmOptions{}},
