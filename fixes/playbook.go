@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -173,13 +174,28 @@ func (p *planner) engineHere() bool {
 	case e.ConfigFile == nil:
 		p.why = "it cannot be seen which file the engine reads"
 	case e.ConfigFile.Problem != nil:
-		p.why = "its daemon.json does not parse: correct that first"
+		p.why = problemAt(e.ConfigFile.Path, e.ConfigFile.Problem) + ": correct that first"
 	case p.target.Control == nil && !p.target.Reading:
 		p.why = "the engine cannot be asked"
 	default:
 		return true
 	}
 	return false
+}
+
+// problemAt says what of a file does not read, and where.
+func problemAt(path string, problem *inspect.FileProblem) string {
+	text := path + " does not parse"
+	if problem.Line > 0 {
+		text += fmt.Sprintf(" at line %d", problem.Line)
+	}
+	if problem.Column > 0 {
+		text += fmt.Sprintf(", column %d", problem.Column)
+	}
+	if problem.Message != "" {
+		text += " (" + problem.Message + ")"
+	}
+	return text
 }
 
 // engineSetting changes daemon.json and has the engine take it over.

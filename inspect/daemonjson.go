@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +79,19 @@ func daemonConfigPath(m Machine, process *EngineProcess, root Root) string {
 	return name
 }
 
+// jsonKind is what a Go type is called in JSON.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Map, reflect.Struct:
+		return "object"
+	case reflect.Slice:
+		return "array"
+	case reflect.String:
+		return "string"
+	}
+	return t.Kind().String()
+}
+
 // parse reads the file as dockerd does: strictly JSON. Where that fails, place and reason are kept and
 // nothing else.
 func (f *ConfigFile) parse(data []byte) {
@@ -111,7 +126,7 @@ func (f *ConfigFile) parse(data []byte) {
 		case errors.As(err, &syntax):
 			offset = syntax.Offset
 		case errors.As(err, &kind):
-			offset = kind.Offset
+			offset, err = kind.Offset, fmt.Errorf("%s is of the kind %s, not %s", kind.Field, kind.Value, jsonKind(kind.Type))
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			offset, err = int64(len(data)), errors.New("the file ends too early")
 		}

@@ -208,7 +208,7 @@ func runFix(ctx context.Context, app *app, opts *fixOptions) error {
 	case needed[0].Error != "":
 		// A step that cannot even be previewed may be one that an earlier step makes possible (a program
 		// that is installed first); where none comes before it, nothing is begun.
-		return c.refuse(fmt.Errorf("%s: nothing was changed", needed[0].Error))
+		return c.refuse(fmt.Errorf("%s\nNothing was changed", needed[0].Error))
 	}
 	if err := c.carry(ctx, plan.Name, needed, opts.consent); err != nil {
 		return c.refuse(err)

@@ -93,7 +93,8 @@ func writePlanSteps(b *strings.Builder, needed []fixStep) {
 			fmt.Fprintf(b, "     (%s)\n", harmlessName(f.Note))
 		}
 		if f.Error != "" {
-			fmt.Fprintf(b, "     cannot be done now: %s\n", harmlessName(f.Error))
+			b.WriteString("     cannot be done now:\n")
+			writeIndented(b, f.Error+"\n")
 		}
 	}
 }

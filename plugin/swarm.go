@@ -138,7 +138,7 @@ func runSwarm(ctx context.Context, app *app, opts *swarmOptions) error {
 		}
 	}
 	if at := slices.IndexFunc(needed, func(f fixStep) bool { return f.Error != "" }); at >= 0 {
-		return c.refuse(fmt.Errorf("%s\nNothing was changed.", needed[at].Error))
+		return c.refuse(fmt.Errorf("%s\nNothing was changed", needed[at].Error))
 	}
 	if len(needed) == 0 || opts.dryRun {
 		return c.finish(nil)
