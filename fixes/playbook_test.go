@@ -112,7 +112,9 @@ restart as root: Register the runtime "nvidia" in /etc/docker/daemon.json
 		}, "reload: Register the runtime \"nvidia\" in /home/u/.config/docker/daemon.json\n"},
 		{"Docker Desktop", []ID{"runtime-not-registered"}, func(s *inspect.Snapshot) { s.Engine.Desktop = &yes }, "by hand: runtime-not-registered, Docker Desktop keeps the engine's settings itself: Settings > Docker Engine\n"},
 		{"engine elsewhere", []ID{"cdi-spec-missing"}, func(s *inspect.Snapshot) { s.Engine.Location = "remote" }, "by hand: cdi-spec-missing, the engine runs on another machine: run docker gpu fix there\n"},
-		{"broken daemon.json", []ID{"runtime-not-registered"}, func(s *inspect.Snapshot) { s.Engine.ConfigFile.Problem = &inspect.FileProblem{Line: 3, Column: 5, Message: "JSON has no comments"} }, "by hand: runtime-not-registered, /etc/docker/daemon.json does not parse at line 3, column 5 (JSON has no comments): correct that first\n"},
+		{"broken daemon.json", []ID{"runtime-not-registered"}, func(s *inspect.Snapshot) {
+			s.Engine.ConfigFile.Problem = &inspect.FileProblem{Line: 3, Column: 5, Message: "JSON has no comments"}
+		}, "by hand: runtime-not-registered, /etc/docker/daemon.json does not parse at line 3, column 5 (JSON has no comments): correct that first\n"},
 		{"CDI", []ID{"cdi-not-enabled", "cdi-spec-missing"}, func(s *inspect.Snapshot) { s.Engine.Version = "27.5.1" }, `restart as root: Enable CDI in /etc/docker/daemon.json
 edit as root: Describe the GPUs in /etc/cdi/nvidia.yaml $ nvidia-ctk cdi generate --format=yaml
 `},

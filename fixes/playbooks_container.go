@@ -87,7 +87,12 @@ func (p *planner) requestGPU(f Finding) {
 	if c == nil {
 		return
 	}
-	if Passthrough(p.s).GPUsFlag == WayClosed {
+	ways := Passthrough(p.s)
+	if ways.GPUsFlag == WayClosed && ways.Runtime == WayOpen {
+		p.byRuntime(c)
+		return
+	}
+	if ways.GPUsFlag == WayClosed {
 		p.why = "this engine cannot grant --gpus: mend that first"
 		return
 	}
@@ -102,6 +107,30 @@ func (p *planner) requestGPU(f Finding) {
 	})
 }
 
+// byRuntime asks for every GPU by the nvidia runtime, where that is the way that is open.
+func (p *planner) byRuntime(c *inspect.Container) {
+	const runtime, all = "nvidia", "all"
+	p.recreate(c, fmt.Sprintf("Make container %s anew with --runtime nvidia and %s=%s", c.Name, VisibleDevices, all), fmt.Sprintf("Runtime: %s, %s=%s\n", runtime, VisibleDevices, all),
+		func(config *container.Config, h *container.HostConfig) bool {
+			changed := setVariable(config, VisibleDevices, all)
+			changed = changed || h.Runtime != runtime
+			h.Runtime = runtime
+			return changed
+		})
+}
+
+// setVariable sets a variable of a container's environment, and tells if it was another.
+func setVariable(config *container.Config, name, value string) bool {
+	for i, entry := range config.Env {
+		if was, ok := strings.CutPrefix(entry, name+"="); ok {
+			config.Env[i] = name + "=" + value
+			return was != value
+		}
+	}
+	config.Env = append(config.Env, name+"="+value)
+	return true
+}
+
 // addCapabilities asks for all of the driver's parts, which a variable of the container does.
 func (p *planner) addCapabilities(f Finding) {
 	c := p.found(f)
@@ -113,19 +142,8 @@ func (p *planner) addCapabilities(f Finding) {
 	if c.Asks.DriverCapabilities != nil {
 		was = *c.Asks.DriverCapabilities
 	}
-	p.recreate(c, fmt.Sprintf("Make container %s anew with %s=%s", c.Name, name, all), fmt.Sprintf("%s: %s → %s\n", name, was, all), func(config *container.Config, _ *container.HostConfig) bool {
-		for i, entry := range config.Env {
-			if value, ok := strings.CutPrefix(entry, name+"="); ok {
-				if value == all {
-					return false
-				}
-				config.Env[i] = name + "=" + all
-				return true
-			}
-		}
-		config.Env = append(config.Env, name+"="+all)
-		return true
-	})
+	p.recreate(c, fmt.Sprintf("Make container %s anew with %s=%s", c.Name, name, all), fmt.Sprintf("%s: %s → %s\n", name, was, all),
+		func(config *container.Config, _ *container.HostConfig) bool { return setVariable(config, name, all) })
 }
 
 // giveDevicesBack restarts a container that lost its devices, and links its nodes so that systemd does

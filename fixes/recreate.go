@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,6 +31,8 @@ type RecreateStep struct {
 	// Differs says the change in a line for the plan: "ShmSize 64 MiB → 8 GiB".
 	Differs string
 	Settle  time.Duration // how long the new one must stay up; 0: 3 seconds
+	// MAC is the address that the container was given by --mac-address; nil: the engine is asked.
+	MAC func(ctx context.Context, id string) (network.HardwareAddr, error)
 }
 
 // keptSuffix is what the old container's name gets.
@@ -64,6 +67,12 @@ func (s *RecreateStep) Preview(ctx context.Context, _ Host) (Preview, error) {
 		return Preview{}, fmt.Errorf("container %s is compose's: change its service in the compose file, then docker compose up -d", name)
 	case c.Config.Labels["com.docker.swarm.service.name"] != "":
 		return Preview{}, fmt.Errorf("container %s is a Swarm service's: docker service update %s", name, c.Config.Labels["com.docker.swarm.service.name"])
+	}
+	if lost := lostSettings(old.Raw, config, host); len(lost) > 0 {
+		return Preview{}, fmt.Errorf("container %s has settings that this docker gpu cannot carry over (%s): start it anew yourself, with the other setting", name, strings.Join(lost, ", "))
+	}
+	if _, err := s.Control.ContainerInspect(ctx, name+keptSuffix, client.ContainerInspectOptions{}); err == nil {
+		return Preview{}, keptAlready(name + keptSuffix)
 	}
 	running := "stopped"
 	if c.State != nil && c.State.Running {
@@ -168,9 +177,18 @@ func (s *RecreateStep) Apply(ctx context.Context, _ Host, p Preview) (Record, er
 	asked := networks(c)
 	first := &network.NetworkingConfig{}
 	mode := string(c.HostConfig.NetworkMode)
+	mac := s.MAC
+	if mac == nil {
+		mac = func(ctx context.Context, id string) (network.HardwareAddr, error) {
+			return askedMAC(ctx, s.Endpoint, id)
+		}
+	}
 	for candidate, e := range asked { // engines before API 1.44 take one network at creation
 		if candidate == mode || mode == "default" && candidate == "bridge" {
-			if e.IPAMConfig != nil || len(e.Aliases) > 0 || len(e.Links) > 0 || len(e.DriverOpts) > 0 {
+			if address, err := mac(ctx, c.ID); err == nil { // an engine that does not tell has lost it, too
+				e.MacAddress = address
+			}
+			if len(e.MacAddress) > 0 || e.IPAMConfig != nil || len(e.Aliases) > 0 || len(e.Links) > 0 || len(e.DriverOpts) > 0 {
 				first.EndpointsConfig = map[string]*network.EndpointSettings{candidate: e}
 			}
 			delete(asked, candidate)
@@ -259,11 +277,81 @@ func (s *RecreateStep) Verify(ctx context.Context, h Host) error {
 func rename(ctx context.Context, control EngineControl, id, name string) error {
 	if _, err := control.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: name}); err != nil {
 		if cerrdefs.IsConflict(err) {
-			return fmt.Errorf("there is a container %s already, from an earlier time: docker rm %s", name, name)
+			return keptAlready(name)
 		}
 		return err
 	}
 	return nil
+}
+
+func keptAlready(name string) error {
+	return fmt.Errorf("there is a container %s already, from an earlier time: docker rm %s", name, name)
+}
+
+// lostSettings are the keys of a container's configuration, as the engine tells it, that our types do not
+// know and that say something: a container made anew would be without them.
+func lostSettings(raw json.RawMessage, config *container.Config, host *container.HostConfig) []string {
+	var told struct{ Config, HostConfig map[string]any }
+	if json.Unmarshal(raw, &told) != nil {
+		return nil
+	}
+	lost := []string{}
+	for _, part := range []struct {
+		told  map[string]any
+		known any
+	}{{told.Config, config}, {told.HostConfig, host}} {
+		known := map[string]any{}
+		if text, err := json.Marshal(part.known); err != nil || json.Unmarshal(text, &known) != nil {
+			continue
+		}
+		for key, value := range part.told {
+			if _, ok := known[key]; !ok && saysSomething(value) && !slices.Contains(derived, key) {
+				lost = append(lost, key)
+			}
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
+
+// derived are keys that the engine fills in from others, and what only other systems have.
+var derived = []string{"Hostname", "ContainerIDFile", "ConsoleSize", "Isolation"}
+
+func saysSomething(value any) bool {
+	switch v := value.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case float64:
+		return v != 0
+	case string:
+		return v != ""
+	case []any:
+		return len(v) > 0
+	case map[string]any:
+		return len(v) > 0
+	}
+	return true
+}
+
+// askedMAC is what --mac-address said. Engines tell that no longer since API 1.44, but still to those who ask
+// as older clients do.
+func askedMAC(ctx context.Context, endpoint, id string) (mac network.HardwareAddr, err error) {
+	older, err := client.New(client.WithHost(endpoint), client.WithAPIVersion("1.43"))
+	if err != nil {
+		return nil, err
+	}
+	defer older.Close()
+	inspected, err := older.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var told struct {
+		Config struct{ MacAddress network.HardwareAddr }
+	}
+	err = json.Unmarshal(inspected.Raw, &told)
+	return told.Config.MacAddress, err
 }
 
 // restoreContainer brings an old container back under its name, from wherever the change-over stopped:
