@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/system"
 
@@ -23,6 +24,7 @@ type Target struct {
 	Root    inspect.Root  // the machine's root folder
 	User    string        // who is to get into groups
 	Reading bool          // another machine's Snapshot: the plan is only to be read
+	Wait    time.Duration // how long an engine may take to read its configuration again; 0: 20 seconds
 }
 
 // Manual is a finding for which there is no step that a program should take: what to do stands in words.
@@ -206,6 +208,9 @@ func (p *planner) engineSetting(text string, restart bool, want func(system.Info
 		FileStep: FileStep{Description: p.describe(HarmReload, text+" in "+path), Path: path, Edit: func(old []byte) ([]byte, error) { return EditJSON(path, old, changes...) }},
 		Service:  engineService{Control: p.target.Control, Endpoint: e.Endpoint, Root: p.target.Root, Process: e.Process, Restart: restart},
 		Want:     want,
+	}
+	if !restart {
+		step.Service.Wait = p.target.Wait
 	}
 	step.Description.Root = e.Rootless == nil || !*e.Rootless
 	for _, c := range changes {

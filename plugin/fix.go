@@ -164,7 +164,7 @@ func runFix(ctx context.Context, app *app, opts *fixOptions) error {
 	if err != nil {
 		return err
 	}
-	target := fixes.Target{Root: rootFolder(), Reading: opts.from != ""}
+	target := fixes.Target{Root: rootFolder(), Reading: opts.from != "", Wait: opts.timeout}
 	if opts.from == "" {
 		if api, err := app.machine(app.cli.CurrentContext()).Dial(ctx); err == nil {
 			target.Control, _ = api.(fixes.EngineControl)
