@@ -84,7 +84,7 @@ func (e JournalEntry) Undone() bool {
 // Stays are the steps that did something and cannot be taken back.
 func (e JournalEntry) Stays() (steps []JournalStep) {
 	for _, s := range e.Steps {
-		if s.State != StepUndone && !s.Undoable() {
+		if s.State != StepUndone && !s.Undoable() && !s.Undoes {
 			steps = append(steps, s)
 		}
 	}

@@ -152,7 +152,11 @@ func (p *planner) giveDevicesBack(f Finding) {
 	if p.systemd() && p.target.Root.Exists("/usr/bin/nvidia-ctk") {
 		p.add(p.file("Link the GPUs' device numbers whenever the driver is loaded", "/etc/udev/rules.d/71-nvidia-dev-char.rules",
 			"ACTION==\"add\", DEVPATH==\"/bus/pci/drivers/nvidia\", RUN+=\"/usr/bin/nvidia-ctk system create-dev-char-symlinks --create-all\"\n"))
-		p.add(p.command(HarmEdit, "Link the GPUs' device numbers now", "nvidia-ctk", "system", "create-dev-char-symlinks", "--create-all"))
+		link := []string{"nvidia-ctk", "system", "create-dev-char-symlinks", "--create-all"}
+		if root := string(p.target.Root); root != "" && root != "/" {
+			link = append(link, "--driver-root="+root, "--dev-char-path="+p.at("/dev/char"))
+		}
+		p.add(p.command(HarmEdit, "Link the GPUs' device numbers now", link...))
 	}
 	at := slices.IndexFunc(p.s.Containers, func(c inspect.Container) bool { return f.Container != "" && c.Name == f.Container })
 	if at < 0 || p.s.Engine == nil {

@@ -338,10 +338,7 @@ func (p *planner) joinDockerGroup(Finding) {
 		p.why = "it is not known which user is to get into the group"
 		return
 	}
-	step := p.command(HarmEdit, fmt.Sprintf("Put %s into the group docker, which may do what root may", p.target.User), "usermod", "--append", "--groups", "docker", p.target.User)
-	step.Undo = [][]string{{"gpasswd", "--delete", p.target.User, "docker"}}
-	step.Note = "it counts from the next login on"
-	p.add(step)
+	p.join("docker", "may do what root may")
 }
 
 // copyStep keeps the text of one file in another.

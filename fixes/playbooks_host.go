@@ -3,6 +3,7 @@ package fixes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -73,7 +74,6 @@ func (p *planner) load(module string) *CommandStep {
 }
 
 func (p *planner) keepNouveauOut(Finding) {
-	p.add(p.file("Keep nouveau from loading", "/etc/modprobe.d/blacklist-nouveau.conf", "blacklist nouveau\noptions nouveau modeset=0\n"))
 	var rebuild []string
 	switch p.family() {
 	case "apt":
@@ -87,9 +87,11 @@ func (p *planner) keepNouveauOut(Finding) {
 		}
 		rebuild = []string{"mkinitcpio", "--allpresets"}
 	}
+	file := p.file("Keep nouveau from loading", "/etc/modprobe.d/blacklist-nouveau.conf", "blacklist nouveau\noptions nouveau modeset=0\n")
+	file.Then = [][]string{rebuild} // without the file, or the ramdisk would keep it
 	step := p.command(HarmDriver, "Build the initial ramdisk without nouveau", rebuild...)
-	step.Undo = [][]string{rebuild}
-	p.add(step, p.command(HarmReboot, "Reboot, so that the NVIDIA driver gets the card", "systemctl", "reboot"))
+	step.Undone = true
+	p.add(file, step, p.command(HarmReboot, "Reboot, so that the NVIDIA driver gets the card", "systemctl", "reboot"))
 }
 
 func (p *planner) buildModule(Finding) {
@@ -206,38 +208,75 @@ func (p *planner) openNodes(Finding) {
 		}
 	}
 	if len(groups) > 0 && p.target.User != "" && p.target.User != "root" {
-		names := []string{}
-		for g := range groups {
-			names = append(names, g)
+		for _, g := range slices.Sorted(maps.Keys(groups)) {
+			p.join(g, "owns the device nodes")
 		}
-		slices.Sort(names)
-		step := p.command(HarmEdit, fmt.Sprintf("Put %s into the group %s, which owns the device nodes", p.target.User, strings.Join(names, ", ")), "usermod", "--append", "--groups", strings.Join(names, ","), p.target.User)
-		for _, g := range names {
-			step.Undo = append(step.Undo, []string{"gpasswd", "--delete", p.target.User, g})
-		}
-		step.Note = "it counts from the next login on"
-		p.add(step)
 	}
-	if closed {
-		p.add(p.file("Let all users open the GPUs, as the driver does by default", "/etc/udev/rules.d/70-docker-gpu-nvidia.rules",
-			"KERNEL==\"nvidia[0-9]*|nvidiactl|nvidia-uvm|nvidia-uvm-tools|nvidia-modeset\", MODE=\"0666\"\n"),
-			p.command(HarmDriver, "Have udev read its rules", "udevadm", "control", "--reload"),
-			p.command(HarmDriver, "Have udev set the nodes' modes", "udevadm", "trigger", "--subsystem-match=nvidia", "--subsystem-match=nvidia-uvm"))
-		var nodes []string
-		for _, n := range p.s.Host.DeviceNodes {
-			if n.Device && strings.HasPrefix(n.Path, "/dev/nvidia") && !strings.HasSuffix(n.Mode, "rw-") && path.Dir(n.Path) == "/dev" {
-				nodes = append(nodes, p.at(n.Path))
-			}
+	if !closed {
+		return
+	}
+	read := []string{"udevadm", "control", "--reload"}
+	rule := p.file("Let all users open the GPUs, as the driver does by default", "/etc/udev/rules.d/70-docker-gpu-nvidia.rules",
+		"KERNEL==\"nvidia[0-9]*|nvidiactl|nvidia-uvm|nvidia-uvm-tools|nvidia-modeset\", MODE=\"0666\"\n")
+	rule.Then = [][]string{read}
+	reload := p.command(HarmDriver, "Have udev read its rules", read...)
+	trigger := p.command(HarmDriver, "Have udev set the nodes' modes", "udevadm", "trigger", "--subsystem-match=nvidia", "--subsystem-match=nvidia-uvm")
+	reload.Undone, trigger.Undone = true, true
+	p.add(rule, reload, trigger)
+	open := p.command(HarmDriver, "Open the nodes that exist", "chmod", "0666") // the driver's nodes are not udev's: a rule alone does not reach those that exist
+	for _, n := range p.s.Host.DeviceNodes {
+		if n.Device && strings.HasPrefix(n.Path, "/dev/nvidia") && !strings.HasSuffix(n.Mode, "rw-") && path.Dir(n.Path) == "/dev" {
+			open.Command = append(open.Command, p.at(n.Path))
+			open.Undo = append(open.Undo, []string{"chmod", octal(n.Mode), p.at(n.Path)})
 		}
-		if len(nodes) > 0 { // the driver's nodes are not udev's: a rule alone does not reach those that exist
-			p.add(p.command(HarmDriver, "Open the nodes that exist", append([]string{"chmod", "0666"}, nodes...)...))
-		}
+	}
+	if len(open.Undo) > 0 {
+		p.add(open)
 	}
 }
 
+// octal writes permissions as ls shows them, crw-rw----, in the way that chmod takes them.
+func octal(mode string) string {
+	n := 0
+	for _, c := range mode[max(0, len(mode)-9):] {
+		n <<= 1
+		if c != '-' {
+			n |= 1
+		}
+	}
+	return fmt.Sprintf("%04o", n)
+}
+
+// join puts the user into a group, where they are not in it.
+func (p *planner) join(group, why string) {
+	user, file := p.target.User, p.at("/etc/group")
+	step := p.command(HarmEdit, fmt.Sprintf("Put %s into the group %s, which %s", user, group, why), "usermod", "--append", "--groups", group, user)
+	is := func(h Host) (bool, error) {
+		data, err := readOrNil(h, file)
+		for line := range strings.Lines(string(data)) {
+			if fields := strings.Split(strings.TrimSpace(line), ":"); len(fields) == 4 && fields[0] == group {
+				return slices.Contains(strings.Split(fields[3], ","), user), err
+			}
+		}
+		return false, err
+	}
+	step.Needed = func(_ context.Context, h Host) (bool, error) {
+		member, err := is(h)
+		return !member, err
+	}
+	step.Undo = [][]string{{"gpasswd", "--delete", user, group}}
+	step.Note = "it counts from the next login on"
+	p.add(step)
+}
+
 func (p *planner) allowSELinux(Finding) {
-	step := p.command(HarmEdit, "Let containers use devices (SELinux)", "setsebool", "-P", "container_use_devices", "on")
-	step.Undo = [][]string{{"setsebool", "-P", "container_use_devices", "off"}}
+	const boolean = "container_use_devices"
+	step := p.command(HarmEdit, "Let containers use devices (SELinux)", "setsebool", "-P", boolean, "on")
+	step.Needed = func(ctx context.Context, h Host) (bool, error) {
+		out, err := h.Run(ctx, "getsebool", boolean)
+		return err != nil || !strings.HasSuffix(strings.TrimSpace(string(out)), "on"), nil // setsebool itself says what is wrong
+	}
+	step.Undo = [][]string{{"setsebool", "-P", boolean, "off"}}
 	p.add(step)
 }
 
@@ -247,6 +286,10 @@ func (p *planner) service(unit, text string) {
 		return
 	}
 	enable := p.command(HarmEdit, text+" at every start", "systemctl", "enable", unit)
+	enable.Needed = func(ctx context.Context, h Host) (bool, error) {
+		_, err := h.Run(ctx, "systemctl", "is-enabled", "--quiet", unit)
+		return err != nil, nil
+	}
 	enable.Undo = [][]string{{"systemctl", "disable", unit}}
 	p.add(enable, p.command(HarmRestart, text, "systemctl", "restart", unit))
 }

@@ -19,6 +19,8 @@ type FileStep struct {
 	Edit func(old []byte) ([]byte, error)
 	Mode fs.FileMode // of a new file; 0: 0644
 	Note string      // shown with the diff
+	// Then are commands that a program needs to notice that the file is back, when it is undone.
+	Then [][]string
 	// Check is a further verification, once the file holds what was written; nil: none.
 	Check func(context.Context, Host) error
 }
@@ -46,7 +48,7 @@ func (s *FileStep) Preview(_ context.Context, h Host) (Preview, error) {
 	if bytes.Equal(old, want) && (old == nil) == (want == nil) {
 		return Preview{Note: s.Note}, nil
 	}
-	r := Record{Path: s.Path, Existed: old != nil, Before: old, Exists: want != nil, After: want, Mode: uint32(s.Mode)}
+	r := Record{Path: s.Path, Existed: old != nil, Before: old, Exists: want != nil, After: want, Mode: uint32(s.Mode), Undo: s.Then}
 	if old != nil {
 		mode, err := h.Mode(s.Path)
 		if err != nil {
@@ -86,14 +88,15 @@ type CommandStep struct {
 	// Check says if it worked; nil: its exit code did.
 	Check func(context.Context, Host) error
 	// Undo are the commands that take it back, harmless where it did nothing; nil: it cannot be undone.
-	Undo [][]string
-	Note string
+	Undo   [][]string
+	Undone bool // what undoes another step of the plan undoes this one, too
+	Note   string
 }
 
 // Describe says whether it can be undone.
 func (s *CommandStep) Describe() Description {
 	d := s.Description
-	d.Undoes = len(s.Undo) > 0
+	d.Undoes = len(s.Undo) > 0 || s.Undone
 	return d
 }
 
