@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -40,9 +42,12 @@ func hookCall(args []string) (input string, ok bool) {
 	return input, true
 }
 
+// failureFunc asks the engine for the failure of a command that told the CLI none; "": there is none.
+type failureFunc func(context.Context, hooks.Request) string
+
 // answerHook prints what the docker CLI is to show under a command that failed, or nothing. It never
 // fails, never waits and never prints half an answer: whatever is odd gives silence.
-func answerHook(out io.Writer, input string, failure func(context.Context) string) int {
+func answerHook(out io.Writer, input string, failure failureFunc) int {
 	answer := make(chan []byte, 1)
 	go func() {
 		defer func() {
@@ -62,7 +67,7 @@ func answerHook(out io.Writer, input string, failure func(context.Context) strin
 	return 0
 }
 
-func hookAnswer(input string, failure func(context.Context) string) []byte {
+func hookAnswer(input string, failure failureFunc) []byte {
 	if len(input) > mostHookInput {
 		return nil
 	}
@@ -71,13 +76,13 @@ func hookAnswer(input string, failure func(context.Context) string) []byte {
 		return nil // a command that went well has no error
 	}
 	text := request.CommandError
-	if saysNothing(text) { // compose and containers that ran tell the CLI their exit code only
-		if request.RootCmd == "exec" {
-			return nil
+	if saysNothing(text) {
+		if request.RootCmd != "start" && request.RootCmd != "compose up" {
+			return nil // the container ran: what its program says is its own
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), hookTime*3/4)
 		defer cancel()
-		text = failure(ctx)
+		text = failure(ctx, request)
 	}
 	hint, ok := fixes.HintFor(text, request.Flags)
 	if !ok {
@@ -93,8 +98,11 @@ func hookAnswer(input string, failure func(context.Context) string) []byte {
 // saysNothing tells an error of the CLI's own making, which holds an exit code and no words.
 func saysNothing(text string) bool {
 	text = strings.TrimSpace(text)
-	return strings.HasPrefix(text, "exited with code ") || strings.HasPrefix(text, "exit status ")
+	return strings.HasPrefix(text, "exited with code ") || strings.HasPrefix(text, "exit status ") || strings.HasPrefix(text, notStarted)
 }
+
+// notStarted is what docker start ends with; the cause goes to the terminal alone.
+const notStarted = "failed to start containers: "
 
 // hookTemplate is the text that the CLI prints: it reads it as a template of its own, so that braces
 // which are meant as such have to be written in its language.
@@ -113,9 +121,10 @@ func hookTemplate(h fixes.Hint) string {
 	return strings.Join(lines, "\n")
 }
 
-// lastFailure is what the engine said of the container that failed to start just now; "" where there is
-// none, or it does not answer in time.
-func lastFailure(ctx context.Context) string {
+// lastFailure is what the engine said of the container that failed to start just now: of those that docker
+// start names, or of the compose project around the working directory. "" where there is none, or the engine does not
+// answer in time. Another container's failure is never told.
+func lastFailure(ctx context.Context, request hooks.Request) string {
 	if host := os.Getenv(client.EnvOverrideHost); host != "" && !strings.HasPrefix(host, "unix://") {
 		return "" // another machine's engine does not answer in time
 	}
@@ -127,25 +136,65 @@ func lastFailure(ctx context.Context) string {
 		return ""
 	}
 	api := dockerCLI.Client()
-	list, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Limit: 8})
+	said := func(id string) string {
+		c, err := api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		if err != nil || c.Container.State == nil {
+			return ""
+		}
+		return c.Container.State.Error
+	}
+	if names, ok := strings.CutPrefix(request.CommandError, notStarted); ok {
+		for name := range strings.SplitSeq(names, ", ") {
+			if text := said(strings.TrimSpace(name)); text != "" {
+				return text
+			}
+		}
+		return ""
+	}
+	const folder = "com.docker.compose.project.working_dir"
+	list, err := api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: client.Filters{}.Add("label", folder)})
 	if err != nil {
 		return ""
 	}
+	here, _ := os.Getwd()
 	for _, c := range list.Items {
-		if c.State != container.StateCreated && c.State != container.StateExited {
+		if c.State != container.StateCreated && c.State != container.StateExited || !inFolder(here, c.Labels[folder]) {
 			continue
 		}
-		inspected, err := api.ContainerInspect(ctx, c.ID, client.ContainerInspectOptions{})
-		if err != nil || inspected.Container.State == nil || inspected.Container.State.Error == "" {
-			continue
+		if text := said(c.ID); text != "" {
+			return text
 		}
-		at := inspected.Container.Created
-		if c.State == container.StateExited {
-			at = inspected.Container.State.FinishedAt
-		}
-		if t, err := time.Parse(time.RFC3339Nano, at); err == nil && time.Since(t) < time.Minute {
-			return inspected.Container.State.Error
+	}
+	// A container that could not even be made left nothing to ask about: what the file asks for may tell.
+	if info, err := api.Info(ctx, client.InfoOptions{}); err == nil && asksForRuntime(here) {
+		if _, ok := info.Info.Runtimes["nvidia"]; !ok {
+			return "unknown or invalid runtime name: nvidia"
 		}
 	}
 	return ""
+}
+
+// inFolder tells if a path is a folder or below it.
+func inFolder(path, folder string) bool {
+	rest, err := filepath.Rel(folder, path)
+	return err == nil && folder != "" && rest != ".." && !strings.HasPrefix(rest, "../")
+}
+
+var nvidiaRuntime = regexp.MustCompile(`(?m)^\s+runtime:\s*["']?nvidia["']?\s*(#.*)?$`)
+
+// asksForRuntime tells if the compose file of a folder, or of one above it, asks for the runtime nvidia.
+func asksForRuntime(folder string) bool {
+	for {
+		for _, name := range []string{"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
+			data, err := fixes.LocalHost{}.ReadFile(filepath.Join(folder, name))
+			if err == nil {
+				return len(data) <= mostHookInput && nvidiaRuntime.Match(data)
+			}
+		}
+		parent := filepath.Dir(folder)
+		if parent == folder {
+			return false
+		}
+		folder = parent
+	}
 }

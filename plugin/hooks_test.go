@@ -19,8 +19,8 @@ import (
 const noVendor = "docker: Error response from daemon: failed to discover GPU vendor from CDI: no known GPU vendor found"
 
 func TestHookAnswer(t *testing.T) {
-	engineSaid := func(text string) func(context.Context) string {
-		return func(context.Context) string { return text }
+	engineSaid := func(text string) failureFunc {
+		return func(context.Context, hooks.Request) string { return text }
 	}
 	request := func(root, text string, flags map[string]string) string {
 		data, _ := json.Marshal(hooks.Request{RootCmd: root, Flags: flags, CommandError: text})
@@ -37,6 +37,8 @@ func TestHookAnswer(t *testing.T) {
 		{"compose knows the exit code only", request("compose up", "exited with code 1", nil), "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0", "cdi-spec-missing"},
 		{"compose, and the engine says nothing", request("compose up", "exited with code 1", nil), "", ""},
 		{"a program's own exit code", request("run", "exited with code 3", nil), "", ""},
+		{"start names the container only", request("start", "failed to start containers: one", nil), "could not select device driver \"nvidia\" with capabilities: [[gpu]]", "toolkit-not-installed"},
+		{"a program's own exit code, while another container failed", request("run", "exit status 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", ""},
 		{"exec's exit code", request("exec", "exited with code 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", ""},
 		{"success", request("run", "", map[string]string{"gpus": ""}), "", ""},
 		{"no GPU in it", request("run", "docker: Error response from daemon: pull access denied for foo", nil), "", ""},
@@ -96,7 +98,7 @@ func TestHookIsSilentWhenLate(t *testing.T) {
 	defer close(stuck)
 	done := make(chan int)
 	go func() {
-		done <- answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context) string {
+		done <- answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context, hooks.Request) string {
 			<-stuck
 			return noVendor
 		})
@@ -109,7 +111,7 @@ func TestHookIsSilentWhenLate(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("the hook waits for an engine that hangs")
 	}
-	if code := answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context) string { panic("odd") }); code != 0 || out.Len() > 0 {
+	if code := answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context, hooks.Request) string { panic("odd") }); code != 0 || out.Len() > 0 {
 		t.Errorf("%d, %q", code, out.String())
 	}
 }
@@ -136,7 +138,7 @@ func FuzzHookAnswer(f *testing.F) {
 	f.Add(`{"RootCmd":"run","Flags":{"gpus":""},"CommandError":"no known GPU vendor found"}`)
 	f.Add(`{"RootCmd":"run","CommandError":"{{"}`)
 	f.Fuzz(func(t *testing.T, input string) {
-		data := hookAnswer(input, func(context.Context) string { return input })
+		data := hookAnswer(input, func(context.Context, hooks.Request) string { return input })
 		if len(data) == 0 {
 			return
 		}
@@ -196,6 +198,35 @@ func TestHooksPlans(t *testing.T) {
 		}
 		if _, err := x.Run(ctx, fixes.InstallHooks(file)); err == nil || !strings.Contains(err.Error(), "does not parse at line") || read() != text {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestComposeFileAsksForTheRuntime(t *testing.T) {
+	for text, want := range map[string]bool{
+		"services:\n  a:\n    runtime: nvidia\n":           true,
+		"services:\n  a:\n    runtime: \"nvidia\" # GPU\n": true,
+		"services:\n  a:\n    # runtime: nvidia\n":         false,
+		"services:\n  a:\n    runtime: nvidia-cdi\n":       false,
+		"services:\n  a:\n    image: runtime\n":            false,
+	} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, "compose.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(folder, "below"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if got := asksForRuntime(filepath.Join(folder, "below")); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
+	for _, c := range []struct {
+		path, folder string
+		want         bool
+	}{{"/a/b", "/a/b", true}, {"/a/b/c", "/a/b", true}, {"/a/bc", "/a/b", false}, {"/a", "/a/b", false}, {"/a", "", false}} {
+		if got := inFolder(c.path, c.folder); got != c.want {
+			t.Errorf("%s in %s: %v", c.path, c.folder, got)
 		}
 	}
 }
