@@ -14,7 +14,7 @@ var tableNone = []Entry{
 	{ID: "healthy", Title: "This looks bad and is harmless", Severity: "info",
 		Cause: "The messages look alarming, but they are of no consequence; the GPU works.",
 		Symptoms: []Symptom{
-			{Match: "successful NUMA node read from SysFS had negative value|could not open file to read NUMA node|kernel may have been built without NUMA support", Weight: 10, Literals: []string{"couldnotopenfiletoreadnumanode", "kernelmayhavebeenbuiltwithoutnumasupport", "successfulnumanodereadfromsysfshadnegativevalue"}},
+			{Match: "successful NUMA node read from SysFS had negative value|could not open file to read NUMA node|kernel may have been built without NUMA support|returning NUMA node zero", Weight: 10, Literals: []string{"couldnotopenfiletoreadnumanode", "kernelmayhavebeenbuiltwithoutnumasupport", "returningnumanodezero", "successfulnumanodereadfromsysfshadnegativevalue"}},
 			{Match: "TF-TRT Warning: Could not find TensorRT", Weight: 10, Literals: []string{"tf-trtwarning:couldnotfindtensorrt"}},
 			{Match: "Could not load dynamic library libnvinfer", Weight: 10, Literals: []string{"couldnotloaddynamiclibrarylibnvinfer"}},
 			{Match: "Unable to register cu(DNN|BLAS|FFT) factory|Attempting to register factory for plugin cu(DNN|BLAS|FFT)", Weight: 10, Literals: []string{"attemptingtoregisterfactoryforplugincublas", "attemptingtoregisterfactoryforplugincudnn", "attemptingtoregisterfactoryforplugincufft", "unabletoregistercublasfactory", "unabletoregistercudnnfactory", "unabletoregistercufftfactory"}},
@@ -25,7 +25,7 @@ var tableNone = []Entry{
 			{Match: "Receive command failed, assuming client exit", Weight: 10, Literals: []string{"receivecommandfailed,assumingclientexit"}},
 			{Match: "module verification failed: signature and/or required key missing", With: []string{"nvidia"}, Weight: 10, Literals: []string{"moduleverificationfailed:signatureand/orrequiredkeymissing"}},
 			{Match: "SW Power Cap\\W{1,60}Active", Unless: "Not Active", Weight: 10, Literals: []string{"swpowercap"}},
-			{Match: "Gen(eration)?\\W{1,40}(Current|1\\b).{0,80}|LnkSta:.{0,60}Speed 2\\.5GT/s", With: []string{"idle", "PCIe|PCI-?Express|LnkSta", "gpu|nvidia"}, Weight: 10, Literals: []string{"gen", "speed2.5gt/s"}},
+			{Match: "Gen(eration)?\\W{1,40}(Current|1\\b).{0,80}|LnkSta:.{0,60}Speed 2\\.5GT/s", With: []string{"idle", "PCIe|PCI-?Express|LnkSta", "gpu|nvidia|geforce|\\b[RG]TX|nvtop"}, Weight: 10, Literals: []string{"gen", "speed2.5gt/s"}},
 			{Match: "(avc: ?denied|apparmor=DENIED).{0,300}", Unless: "nvidia|libcuda", With: []string{"nvidia|cuda|gpu"}, Weight: 8, Literals: []string{"apparmor=denied", "avc:denied"}},
 			{Match: "CUDA Version:? ?\\d+\\.\\d+.{0,160}(newer|higher|above|differs?|greater|later|different|not the same|mismatch) .{0,60}(image|container|toolkit|nvcc)?", With: []string{"works?|fine|ok\\b|runs?|harmless|normal|expected|worr"}, Weight: 8, Literals: []string{"cudaversion"}},
 			{Match: "SHMEM allocation limit is set to the default of 64MB", Weight: 6, Literals: []string{"shmemallocationlimitissettothedefaultof64mb"}},
