@@ -29,7 +29,7 @@ var tablePlatform = []Entry{
 		Explains: []ID{"driver-not-installed", "gpu-not-requested", "driver-capabilities-missing", "cuda-library-missing", "library-mount-in-image", "driver-tools-missing", "arch-mismatch"},
 		Symptoms: []Symptom{
 			{Match: "libdxcore\\.so\\W{0,4} ?(cannot open|no such file|not found|is missing|missing)|(cannot|could not|failed to|unable to|missing).{0,40}libdxcore", Weight: 78, Literals: []string{"libdxcore"}},
-			{Match: "/usr/lib/wsl(/lib|/drivers)?\\S*\\W{0,4} ?.{0,60}(no such file|not found|does not exist|is missing|missing|is empty|empty|not mounted|isn.?t|Stale file handle|0[- ]bytes?)", Unless: "not a symbolic link", Weight: 72, Literals: []string{"/usr/lib/wsl"}},
+			{Match: "/usr/lib/wsl(/lib|/drivers)?\\S*\\W{0,4} ?.{0,60}(no such file|not found|does not exist|is missing|missing|is empty|empty|not mounted|isn.?t|Stale file handle|0[- ]bytes?|(is|are) (gone|hidden|lost|away)|(vanish|disappear)\\w*|does(n.?t| not) exist|(is|are) not (there|mounted|present))", Unless: "not a symbolic link", Weight: 72, Literals: []string{"/usr/lib/wsl"}},
 			{Match: "(no such file or directory|missing|cannot access|empty|without|no|stale file handle).{0,40}/usr/lib/wsl\\b", Weight: 66, Literals: []string{"/usr/lib/wsl"}},
 			{Match: "libd3d12\\S*|libdirectml\\S*", With: []string{"\\b(no|without|missing|not|nothing|only|lacks?)\\b[^\\n]{0,40}(libcuda|libnvidia|nvidia)"}, Absent: []string{"/dev/dxg\\W{0,4} ?(no such|does not|not found|missing)"}, Weight: 66, Literals: []string{"libd"}},
 			{Match: "libdxcore", With: []string{"fail|cannot|not found|missing|no such"}, Weight: 62, Literals: []string{"libdxcore"}},
