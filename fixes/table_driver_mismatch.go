@@ -9,6 +9,7 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The driver was updated while its old kernel module stayed loaded, so library and module no longer fit together.",
 		Question: "Does nvidia-smi fail on the host too? If only in the container, its image brings driver libraries of its own.", Explains: []ID{"cdi-generation-failed", "gpu-not-requested", "cuda-driver-too-old", "driver-module-not-loaded", "uvm-broken", "cdi-spec-stale"},
 		Symptoms: []Symptom{
+			{Match: "Mismatching nvidia kernel module loaded", Weight: 58, Literals: []string{"mismatchingnvidiakernelmoduleloaded"}},
 			{Match: "Driver/library version mismatch", Weight: 62, Literals: []string{"driver/libraryversionmismatch"}},
 			{Match: "API mismatch: the client has( the)? version", Weight: 82, Literals: []string{"apimismatch:theclienthastheversion", "apimismatch:theclienthasversion"}},
 			{Match: "NVML_ERROR_LIB_RM_VERSION_MISMATCH|NVMLError_LibRmVersionMismatch|LIB_RM_VERSION_MISMATCH", Weight: 62, Literals: []string{"error_librmversionmismatch", "lib_rm_version_mismatch"}},
