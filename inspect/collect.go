@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 )
 
@@ -41,6 +42,8 @@ type Source struct {
 	// Then takes the place of Read where there is something to ask only when the others are done: it sees
 	// their facts and returns the reading that is still to be made, or nil.
 	Then func(*Snapshot) func(context.Context, Machine) (Patch, error)
+	// First, of a source with Then: the others with Then wait for it, as it may find containers of which they read more.
+	First bool
 }
 
 // Patch puts what a source has read into the Snapshot.
@@ -117,9 +120,9 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 			}
 			reading := Reading{Name: source.Name, TookSeconds: time.Since(start).Seconds()}
 			a := got[i]
-			late := a == nil || a.patch == nil && errors.Is(a.err, context.DeadlineExceeded) && a.err.Error() == context.DeadlineExceeded.Error()
+			tooLate := a == nil || a.patch == nil && errors.Is(a.err, context.DeadlineExceeded) && a.err.Error() == context.DeadlineExceeded.Error()
 			switch {
-			case late:
+			case tooLate:
 				reading.TimedOut = true
 				reading.Error = fmt.Sprintf("no answer within %s", each)
 			default:
@@ -141,25 +144,44 @@ func Collect(ctx context.Context, m Machine, each time.Duration, sources ...Sour
 	}
 	apply(true)
 	resolve(s, elsewhere != "")
-	for i, source := range sources {
-		if source.Then != nil {
-			reading, asked := then(outer, m, each, source, s)
-			s.Sources[i] = reading
-			if asked {
-				resolve(s, elsewhere != "")
-			}
+	for _, first := range []bool{true, false} {
+		if late(outer, m, each, sources, first, s) {
+			resolve(s, elsewhere != "")
 		}
 	}
 	return s
 }
 
-// then makes a reading that builds on the others, under a deadline of its own. Asked is whether the facts may be others now.
-func then(ctx context.Context, m Machine, each time.Duration, source Source, s *Snapshot) (reading Reading, asked bool) {
-	reading = Reading{Name: source.Name}
-	read := source.Then(s)
-	if read == nil {
-		return reading, false
+// late makes the readings that build on the others, side by side, each under a deadline of its own. Asked is whether the
+// facts may be others now.
+func late(ctx context.Context, m Machine, each time.Duration, sources []Source, first bool, s *Snapshot) (asked bool) {
+	patches, readings := make([]Patch, len(sources)), make([]Reading, len(sources))
+	var wg sync.WaitGroup
+	for i, source := range sources {
+		if source.Then == nil || source.First != first {
+			continue
+		}
+		readings[i].Name = source.Name
+		if read := source.Then(s); read != nil {
+			wg.Go(func() { patches[i], readings[i] = then(ctx, m, each, source.Name, read) })
+		}
 	}
+	wg.Wait()
+	for i, patch := range patches {
+		if readings[i].Name != "" {
+			s.Sources[i] = readings[i]
+		}
+		if patch != nil {
+			patch(s)
+			asked = true
+		}
+	}
+	return asked
+}
+
+// then makes one such reading.
+func then(ctx context.Context, m Machine, each time.Duration, name string, read func(context.Context, Machine) (Patch, error)) (patch Patch, reading Reading) {
+	reading = Reading{Name: name}
 	type answer struct {
 		patch Patch
 		err   error
@@ -171,7 +193,7 @@ func then(ctx context.Context, m Machine, each time.Duration, source Source, s *
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				answers <- answer{nil, fmt.Errorf("%s: internal error: %v", source.Name, r)}
+				answers <- answer{nil, fmt.Errorf("%s: internal error: %v", name, r)}
 			}
 		}()
 		patch, err := read(ctx, m)
@@ -179,16 +201,13 @@ func then(ctx context.Context, m Machine, each time.Duration, source Source, s *
 	}()
 	select {
 	case a := <-answers:
-		if a.patch != nil {
-			a.patch(s)
-			asked = true
-		}
+		patch = a.patch
 		reading.describe(a.err)
 	case <-ctx.Done():
 		reading.TimedOut, reading.Error = true, fmt.Sprintf("no answer within %s", each)
 	}
 	reading.TookSeconds = time.Since(start).Seconds()
-	return reading, asked
+	return patch, reading
 }
 
 // describe sorts an error into what a reader of the Snapshot needs to know of it.

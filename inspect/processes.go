@@ -279,7 +279,7 @@ func parseStat(data []byte) (name string, started uint64, ok bool) {
 // that their cgroup names, for a container that is younger than the engine's list, and by the engine's
 // own lists of processes (GET /containers/ID/top) where /proc cannot be read or names no containers, as
 // with hidepid, or a rootless engine without systemd.
-var ProcessesSource = Source{Name: "processes", Then: traceProcesses}
+var ProcessesSource = Source{Name: "processes", Then: traceProcesses, First: true}
 
 func traceProcesses(s *Snapshot) func(context.Context, Machine) (Patch, error) {
 	if s.Containers == nil || s.Engine == nil || s.Engine.Location != "local" {
