@@ -1,7 +1,6 @@
 package fixes
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -17,7 +16,8 @@ type automaton struct {
 	label   []uint8    // class of the edge that leads to a state
 	fail    []int32
 	depth   []uint8
-	output  [][]int32 // literals that end at a state, those of its suffixes included
+	literal []int32 // that ends at a state, and 1; 0: none
+	shorter []int32 // the longest suffix of a state at which a literal ends, 0: none
 }
 
 // classed gives the character that stands for b in literals, or 0 where b is skipped.
@@ -52,7 +52,13 @@ var squashed = func() (of [256]byte) {
 }()
 
 func newAutomaton(literals []string) *automaton {
-	a := &automaton{child: []int32{0, 0}, next: []int32{0, 0}, label: []uint8{0, 0}, depth: []uint8{0, 0}, output: [][]int32{nil, nil}}
+	most := 2 // states
+	for _, l := range literals {
+		most += len(l)
+	}
+	room := make([]int32, 5*most)
+	column := func(n int) []int32 { return room[n*most : n*most+2 : (n+1)*most] }
+	a := &automaton{child: column(0), next: column(1), literal: column(2), fail: column(3), shorter: column(4), label: make([]uint8, 2, most), depth: make([]uint8, 2, most)}
 	var used [256]bool
 	for _, l := range literals {
 		for i := range len(l) {
@@ -78,7 +84,7 @@ func newAutomaton(literals []string) *automaton {
 		for i := range len(l) {
 			state = a.grow(state, classOf[l[i]])
 		}
-		a.output[state] = append(a.output[state], int32(id))
+		a.literal[state] = int32(id) + 1
 	}
 	a.link()
 	return a
@@ -102,18 +108,18 @@ func (a *automaton) grow(state int32, class uint8) int32 {
 	a.next = append(a.next, a.child[state])
 	a.label = append(a.label, class)
 	a.depth = append(a.depth, uint8(min(int(a.depth[state])+1, 255)))
-	a.output = append(a.output, nil)
+	a.literal = append(a.literal, 0)
 	a.child[state] = s
 	return s
 }
 
 // link sets the failure links, breadth first.
 func (a *automaton) link() {
-	a.fail = make([]int32, len(a.child))
-	queue := []int32{1}
-	for len(queue) > 0 {
-		state := queue[0]
-		queue = queue[1:]
+	a.fail, a.shorter = a.fail[:len(a.child)], a.shorter[:len(a.child)]
+	queue := make([]int32, 1, len(a.child))
+	queue[0] = 1
+	for i := 0; i < len(queue); i++ {
+		state := queue[i]
 		for s := a.child[state]; s != 0; s = a.next[s] {
 			queue = append(queue, s)
 			a.fail[s] = 1
@@ -129,8 +135,10 @@ func (a *automaton) link() {
 					break
 				}
 			}
-			if more := a.output[a.fail[s]]; len(more) > 0 {
-				a.output[s] = append(slices.Clip(a.output[s]), more...)
+			if f := a.fail[s]; a.literal[f] != 0 {
+				a.shorter[s] = f
+			} else {
+				a.shorter[s] = a.shorter[f]
 			}
 		}
 	}
@@ -155,8 +163,8 @@ func (a *automaton) search() *literalSearch {
 	return s
 }
 
-// feed searches on in b and calls hit with the literals that end there.
-func (s *literalSearch) feed(b []byte, hit func(literals []int32)) {
+// feed searches on in b and calls hit with each literal that ends there.
+func (s *literalSearch) feed(b []byte, hit func(literal int32)) {
 	state, class, table, shift := s.state, &s.a.class, s.table, s.shift
 	for _, c := range b {
 		k := class[c]
@@ -169,7 +177,11 @@ func (s *literalSearch) feed(b []byte, hit func(literals []int32)) {
 		}
 		if to&hasOutput != 0 {
 			to &^= hasOutput
-			hit(s.a.output[to])
+			for at := int32(to); at != 0; at = s.a.shorter[at] {
+				if l := s.a.literal[at]; l != 0 {
+					hit(l - 1)
+				}
+			}
 		}
 		state = to
 	}
@@ -189,7 +201,7 @@ func (s *literalSearch) step(state uint32, class uint8) uint32 {
 		}
 	}
 	next := uint32(to)
-	if len(s.a.output[to]) > 0 {
+	if s.a.literal[to] != 0 || s.a.shorter[to] != 0 {
 		next |= hasOutput
 	}
 	s.table[state<<s.shift|uint32(class)] = next

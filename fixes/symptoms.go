@@ -220,14 +220,12 @@ func (w *window) line(start, end int, cut bool) {
 	if isBinary(w.buf[start:end]) {
 		return
 	}
-	w.search.feed(unescape(text), func(literals []int32) {
-		for _, l := range literals {
-			for _, s := range w.index.of[l] {
-				if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
-					continue
-				}
-				w.hits = append(w.hits, hit{at, s})
+	w.search.feed(unescape(text), func(literal int32) {
+		for _, s := range w.index.of[literal] {
+			if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
+				continue
 			}
+			w.hits = append(w.hits, hit{at, s})
 		}
 	})
 }
