@@ -13,6 +13,7 @@ type automaton struct {
 	class   [256]uint8 // 0: skipped
 	child   []int32    // first child of a state, 0: none
 	next    []int32    // next sibling
+	first   [256]int32 // child of the root by class: it has so many
 	label   []uint8    // class of the edge that leads to a state
 	fail    []int32
 	depth   []uint8
@@ -91,6 +92,9 @@ func newAutomaton(literals []string) *automaton {
 }
 
 func (a *automaton) edge(state int32, class uint8) int32 {
+	if state == 1 {
+		return a.first[class]
+	}
 	for s := a.child[state]; s != 0; s = a.next[s] {
 		if a.label[s] == class {
 			return s
@@ -110,6 +114,9 @@ func (a *automaton) grow(state int32, class uint8) int32 {
 	a.depth = append(a.depth, uint8(min(int(a.depth[state])+1, 255)))
 	a.literal = append(a.literal, 0)
 	a.child[state] = s
+	if state == 1 {
+		a.first[class] = s
+	}
 	return s
 }
 

@@ -67,6 +67,7 @@ needed. With the id of a cause in place of a file, its page is printed.`,
 }
 
 func runExplain(ctx context.Context, opts *explainOptions) error {
+	collectLater()
 	if entry, ok := askedFor(opts.args); ok {
 		return writeCause(opts.app.out(), opts.format, entry)
 	}

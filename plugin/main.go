@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,7 +19,7 @@ import (
 	"github.com/docker/cli/cli-plugins/metadata"
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
-	"github.com/docker/cli/cli/debug"
+	clidebug "github.com/docker/cli/cli/debug"
 	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel"
@@ -40,6 +42,7 @@ const exitUsage = 125
 // docker's own plugin package.
 func Main(version string, args []string) int {
 	if input, ok := hookCall(args); ok { // between a failed command and the prompt: no start-up at all
+		collectLater()
 		return answerHook(os.Stdout, input, lastFailure)
 	}
 	if len(args) > 1 {
@@ -62,7 +65,7 @@ func Main(version string, args []string) int {
 		}
 		os.Args = standalone(args)
 	}
-	otel.SetErrorHandler(debug.OTELErrorHandler)
+	otel.SetErrorHandler(clidebug.OTELErrorHandler)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	dockerCLI, err := command.NewDockerCli(command.WithBaseContext(ctx))
@@ -74,6 +77,13 @@ func Main(version string, args []string) int {
 	root := newRootCmd(newApp(dockerCLI, version))
 	withContext(root, ctx)
 	return report(dockerCLI.Err(), plugin.RunPlugin(dockerCLI, root, describe(version)))
+}
+
+// collectLater lets the heap grow to 16 MiB before it is collected for the first time, and as usual after that: a command
+// that only answers a question ends before.
+func collectLater() {
+	debug.SetGCPercent(400)
+	runtime.AddCleanup(&struct{ _ [64]byte }{}, func(usual int) { debug.SetGCPercent(usual) }, 100)
 }
 
 // withContext hands the context that signals end to each command: docker's own root command stands above
