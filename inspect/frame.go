@@ -42,13 +42,21 @@ func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.C
 	}
 	nvml := Reading{Name: NVMLSource.Name, Note: f.elsewhere}
 	if f.elsewhere == "" {
-		source := Source{Name: NVMLSource.Name, Then: func(*Snapshot) func(context.Context, Machine) (Patch, error) {
-			return func(ctx context.Context, m Machine) (Patch, error) { return readNVMLBy(ctx, m, ask) }
-		}}
-		nvml, _ = then(ctx, m, f.each, source, s)
+		var patch Patch
+		patch, nvml = then(ctx, m, f.each, NVMLSource.Name, func(ctx context.Context, m Machine) (Patch, error) { return readNVMLBy(ctx, m, ask) })
+		if patch != nil {
+			patch(s)
+		}
 	}
 	f.resolve(s, earlier)
-	processes, asked := then(ctx, m, f.each, ProcessesSource, s)
+	processes, asked := Reading{Name: ProcessesSource.Name}, false
+	if read := traceProcesses(s); read != nil {
+		var patch Patch
+		if patch, processes = then(ctx, m, f.each, ProcessesSource.Name, read); patch != nil {
+			patch(s)
+			asked = true
+		}
+	}
 	s.Sources = append(s.Sources, nvml, processes)
 	switch {
 	case asked: // there may be containers that are younger than the list
