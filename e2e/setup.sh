@@ -18,7 +18,7 @@ readonly buildx_version=v0.38.2
 readonly toolkit_version=v1.20.1
 readonly kubernetes_version=v1.35.4
 readonly packages=(ca-certificates openssh-client docker.io iptables busybox-static docker-compose docker-registry prometheus tmux time rpm
-	hyperfine etcd-server openssl pkg-config libseccomp-dev gcc libc6-dev)
+	hyperfine etcd-server openssl pkg-config libseccomp-dev gcc libc6-dev sudo)
 
 cache=${DOCKER_GPU_BENCH:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/docker-gpu-bench}
 bench=$cache/1-$(go env GOARCH)
