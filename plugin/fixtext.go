@@ -121,7 +121,7 @@ func tellStep(app *app, p fixes.Progress) {
 
 func sayFixed(app *app, a *fixAnswer, x *fixes.Executor) error {
 	undo := ""
-	if a.Entry != 0 {
+	if a.Entry != 0 && slices.ContainsFunc(a.Steps, func(f fixStep) bool { return f.Undoes && f.State == fixes.StepDone }) {
 		undo = fmt.Sprintf("Take it back: %s\n", x.UndoCommand(a.Entry))
 	}
 	if len(a.Remaining) == 0 {
