@@ -152,11 +152,22 @@ func (p *planner) giveDevicesBack(f Finding) {
 	if p.systemd() && p.target.Root.Exists("/usr/bin/nvidia-ctk") {
 		p.add(p.file("Link the GPUs' device numbers whenever the driver is loaded", "/etc/udev/rules.d/71-nvidia-dev-char.rules",
 			"ACTION==\"add\", DEVPATH==\"/bus/pci/drivers/nvidia\", RUN+=\"/usr/bin/nvidia-ctk system create-dev-char-symlinks --create-all\"\n"))
-		link := []string{"nvidia-ctk", "system", "create-dev-char-symlinks", "--create-all"}
+		link := p.command(HarmEdit, "Link the GPUs' device numbers now", "nvidia-ctk", "system", "create-dev-char-symlinks", "--create-all")
 		if root := string(p.target.Root); root != "" && root != "/" {
-			link = append(link, "--driver-root="+root, "--dev-char-path="+p.at("/dev/char"))
+			link.Command = append(link.Command, "--driver-root="+root, "--dev-char-path="+p.at("/dev/char"))
 		}
-		p.add(p.command(HarmEdit, "Link the GPUs' device numbers now", link...))
+		remove := []string{"rm", "-f"}
+		for _, n := range p.s.Host.DeviceNodes {
+			name := fmt.Sprintf("/dev/char/%d:%d", n.Major, n.Minor)
+			linked := slices.ContainsFunc(p.s.Host.CharLinks, func(l inspect.CharLink) bool { return l.Path == name })
+			if n.Device && strings.HasPrefix(n.Path, "/dev/nvidia") && !linked {
+				remove = append(remove, p.at(name))
+			}
+		}
+		if len(remove) > 2 {
+			link.Undo = [][]string{remove}
+		}
+		p.add(link)
 	}
 	at := slices.IndexFunc(p.s.Containers, func(c inspect.Container) bool { return f.Container != "" && c.Name == f.Container })
 	if at < 0 || p.s.Engine == nil {
