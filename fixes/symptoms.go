@@ -511,12 +511,7 @@ func (w *window) goesOn(line int) bool {
 	if width < 40 || width > widthMax || next == 0 || next > widthMax {
 		return false
 	}
-	limit := width
-	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
-		if n := w.width(i); n <= widthMax {
-			limit = max(limit, n)
-		}
-	}
+	limit := w.limit(line)
 	after := w.bytes(line + 1)
 	if width+1+utf8.RuneCount(after[:min(len(after), 80)]) < limit {
 		return false
@@ -532,6 +527,17 @@ func (w *window) goesOn(line int) bool {
 		word = word[:end]
 	}
 	return width+1+utf8.RuneCount(word) >= limit
+}
+
+// limit is how wide the text around a line is.
+func (w *window) limit(line int) int {
+	limit := w.width(line)
+	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
+		if n := w.width(i); n <= widthMax {
+			limit = max(limit, n)
+		}
+	}
+	return limit
 }
 
 func (w *window) width(line int) int {
@@ -591,7 +597,9 @@ func (w *window) wholeText() [2]string {
 		joined.WriteString(text)
 		if w.continues(i) {
 			wraps = true
-			joined.WriteByte(' ')
+			if !w.brokenWord(i) {
+				joined.WriteByte(' ')
+			}
 		} else {
 			joined.WriteByte('\n')
 		}
@@ -600,6 +608,17 @@ func (w *window) wholeText() [2]string {
 		return [2]string{plain.String()}
 	}
 	return [2]string{plain.String(), joined.String()}
+}
+
+// brokenWord tells if a line that goes on in the next was broken at the column, not at a blank: in the middle
+// of a word, most likely.
+func (w *window) brokenWord(line int) bool {
+	if w.lines[line].cut || line+1 >= len(w.lines) {
+		return w.lines[line].cut
+	}
+	text, next := w.bytes(line), w.bytes(line+1)
+	return len(text) > 0 && text[len(text)-1] > ' ' && len(next) > 0 && next[0] > ' ' && prefixLength(next) == 0 &&
+		w.width(line) == w.limit(line) && !bytes.Contains(text, nvrm)
 }
 
 // excerptMax is how much of a line is shown as evidence, in characters.

@@ -72,7 +72,7 @@ var tableCdi = []Entry{
 			{Match: "conflicting (CDI )?device.{0,160}nvidia|nvidia.{0,160}conflicting (CDI )?device|conflicts?:? .{0,60}nvidia\\.com/gpu|nvidia\\.com/gpu=\\S+.{0,40}(conflict|duplicate|defined (twice|more than once|in both))", Weight: 74, Literals: []string{"conflictingcdidevice", "conflictingdevice", "nvidia.com/gpu"}},
 			{Match: "conflicting device", With: []string{"cdi|nvidia"}, Weight: 68, Literals: []string{"conflictingdevice"}},
 			{Match: "invalid CDI (spec|device|version|kind|vendor|class|name)", Unless: "not enabled", With: []string{"cdi"}, Weight: 62, Literals: []string{"invalidcdiclass", "invalidcdidevice", "invalidcdikind", "invalidcdiname", "invalidcdispec", "invalidcdivendor", "invalidcdiversion"}},
-			{Match: "(/etc/cdi|/(var/)?run/cdi)/\\S+\\.(ya?ml|json).{0,120}(invalid|error|cannot|failed|unmarshal|yaml:|conflict|did not find|unsupported)", Unless: "permission denied|no such file", Weight: 66, Literals: []string{"/etc/cdi/", "/run/cdi/"}},
+			{Match: "(/etc/cdi|/(var/)?run/cdi)/\\S+\\.(ya?ml|json).{0,120}(invalid|error|cannot|failed|unmarshal|yaml:|conflict|did not find|unsupported)", Unless: "permission denied|no such file|generat", Weight: 66, Literals: []string{"/etc/cdi/", "/run/cdi/"}},
 			{Match: "(error converting YAML|yaml: line \\d+|cannot unmarshal).{0,120}(cdi|CDI)", Weight: 62, Literals: []string{"cannotunmarshal", "errorconvertingyaml", "yaml:line"}},
 			{Match: "CDI (registry|cache|specs?|specification) (has |with )?(error|refresh)", With: []string{"nvidia"}, Weight: 48, Literals: []string{"cdicacheerror", "cdicachehaserror", "cdicachehasrefresh", "cdicacherefresh", "cdicachewitherror", "cdicachewithrefresh", "cdiregistryerror", "cdiregistryhaserror", "cdiregistryhasrefresh", "cdiregistryrefresh", "cdiregistrywitherror", "cdiregistrywithrefresh", "cdispecerror", "cdispechaserror", "cdispechasrefresh", "cdispecificationerror", "cdispecificationhaserror", "cdispecificationhasrefresh", "cdispecificationrefresh", "cdispecificationwitherror", "cdispecificationwithrefresh", "cdispecrefresh", "cdispecserror", "cdispecshaserror", "cdispecshasrefresh", "cdispecsrefresh", "cdispecswitherror", "cdispecswithrefresh", "cdispecwitherror", "cdispecwithrefresh"}},
 		},
@@ -93,6 +93,7 @@ var tableCdi = []Entry{
 			{Match: "features?.{0,10}cdi\\W{0,5}false", Weight: 64, Literals: []string{"feature"}},
 			{Match: "\\bstat nvidia\\.com/gpu", With: []string{"podman (run|version|create|--version|\\d)|docker run"}, Weight: 72, Literals: []string{"statnvidia.com/gpu"}},
 			{Match: "enable_cdi\\W{0,5}(= ?)?false|enable_cdi .{0,30}(is |was )?(not|missing|absent|unset)|\\bCDI (support|injection)?[^.\\n]{0,40}(only|first|introduced|since|from|needs|requires)[^.\\n]{0,30}(containerd|docker|podman|engine|moby)|(containerd|docker|podman|engine|moby)[^.\\n]{0,40}(only|first) (\\w+ )?CDI[^.\\n]{0,20}(since|from|with|in)", Absent: []string{"unresolvable CDI"}, Weight: 60, Literals: []string{"cdi"}},
+			{Match: "bad format for path: .{0,3}nvidia\\.com/gpu|invalid argument .{0,3}nvidia\\.com/gpu=\\S+ for --device", Weight: 70, Literals: []string{"badformatforpath:", "invalidargument"}},
 		},
 		Steps: []Advice{
 			{Text: "Switch the feature on in daemon.json", Command: "sudo nvidia-ctk runtime configure --runtime=docker --cdi.enabled"},
