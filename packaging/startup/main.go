@@ -35,10 +35,6 @@ func main() {
 }
 
 func lay(folder string) error {
-	folder, err := filepath.Abs(folder)
-	if err != nil {
-		return err
-	}
 	var module struct{ Dir string }
 	if out, err := exec.Command("go", "list", "-m", "-json", library).Output(); err != nil {
 		return fmt.Errorf("go list -m %s: %w", library, err)
@@ -82,7 +78,19 @@ func lay(folder string) error {
 	if err != nil {
 		return err
 	}
-	requirements = fmt.Appendf(requirements, "\nreplace %s => %s\n", library, copied)
+	root, err := filepath.Abs(filepath.Dir(env.GOMOD))
+	if err != nil {
+		return err
+	}
+	copied, err = filepath.Abs(copied)
+	if err != nil {
+		return err
+	}
+	below, err := filepath.Rel(root, copied) // the binary names it: two checkouts, the same bytes
+	if err != nil {
+		return err
+	}
+	requirements = fmt.Appendf(requirements, "\nreplace %s => ./%s\n", library, filepath.ToSlash(below))
 	if err := os.WriteFile(filepath.Join(folder, "go.mod"), requirements, 0o644); err != nil {
 		return err
 	}
