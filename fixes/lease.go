@@ -183,7 +183,8 @@ func (l *Leases) Try(gpu string) (*Lease, *LeaseHolder, error) {
 	return &Lease{GPU: gpu, file: f}, nil, nil
 }
 
-// read is what the holder wrote; nonsense is as good as nothing, and no time is longer than longestLease.
+// read is what the holder wrote; nonsense is as good as nothing, and no time is longer than longestLease: counted
+// from when the file was last written, which nobody can set, so that no claim lasts for ever.
 func (l *Leases) read(f *os.File, gpu string) LeaseHolder {
 	holder := LeaseHolder{}
 	data, err := io.ReadAll(io.NewSectionReader(f, 0, 4<<10))
@@ -191,7 +192,13 @@ func (l *Leases) read(f *os.File, gpu string) LeaseHolder {
 		holder = LeaseHolder{}
 	}
 	holder.GPU, holder.Live = gpu, false
-	if latest := l.now().Add(longestLease); holder.Until.After(latest) {
+	from := l.now()
+	if info, err := f.Stat(); err == nil {
+		if changed := changedAt(info); changed.Before(from) {
+			from = changed
+		}
+	}
+	if latest := from.Add(longestLease); holder.Until.After(latest) {
 		holder.Until = latest
 	}
 	if len(holder.User) > 64 {

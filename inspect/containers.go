@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -97,7 +98,7 @@ func describeListed(ctx context.Context, engine engineReader, images *imageVaria
 
 // containerListed is what GET /containers/json tells of a container.
 func containerListed(item container.Summary) Container {
-	c := Container{ID: item.ID, Image: bounded(item.Image), ImageID: item.ImageID, State: string(item.State), Status: bounded(item.Status)}
+	c := Container{ID: bounded(item.ID), Image: bounded(item.Image), ImageID: bounded(item.ImageID), State: bounded(string(item.State)), Status: bounded(item.Status)}
 	for _, name := range item.Names { // /NAME; a link of another container is /OTHER/NAME
 		if plain := strings.TrimPrefix(name, "/"); c.Name == "" || !strings.Contains(plain, "/") {
 			c.Name = bounded(plain)
@@ -162,22 +163,38 @@ func variable(env []string, key string) (value string, set bool) {
 const mostText = 4096
 
 func bounded(s string) string {
-	if len(s) > mostText {
-		return s[:mostText]
+	if len(s) <= mostText {
+		return s
 	}
-	return s
+	at := mostText
+	for at > mostText-utf8.UTFMax && !utf8.RuneStart(s[at]) { // not amidst a character
+		at--
+	}
+	return s[:at]
+}
+
+// mostListed bounds every list that a container is made with: what grants are made of is compared with one another.
+const mostListed = 1024
+
+// boundedAll bounds a list and each text of it. It is the list itself that it changes.
+func boundedAll[T ~string](list []T) []T {
+	list = list[:min(len(list), mostListed)]
+	for i := range list {
+		list[i] = T(bounded(string(list[i])))
+	}
+	return list
 }
 
 // containerDevices is the folder whose mounts ask for GPUs, where the toolkit's configuration lets them.
 const containerDevices = "/var/run/nvidia-container-devices/"
 
 func describeContainer(answer container.InspectResponse) Container {
-	c := Container{ID: answer.ID, Name: bounded(strings.TrimPrefix(answer.Name, "/")), ImageID: answer.Image}
+	c := Container{ID: bounded(answer.ID), Name: bounded(strings.TrimPrefix(answer.Name, "/")), ImageID: bounded(answer.Image)}
 	if created, err := time.Parse(time.RFC3339Nano, answer.Created); err == nil {
 		c.CreatedAt = &created
 	}
 	if state := answer.State; state != nil {
-		c.State, c.Error, c.PID = string(state.Status), bounded(state.Error), state.Pid
+		c.State, c.Error, c.PID = bounded(string(state.Status)), bounded(state.Error), state.Pid
 		if !state.Running {
 			c.ExitCode, c.OOMKilled = ptr(state.ExitCode), ptr(state.OOMKilled)
 		}
@@ -185,12 +202,12 @@ func describeContainer(answer container.InspectResponse) Container {
 			c.StartedAt = &started
 		}
 		if state.Health != nil && state.Health.Status != "none" {
-			c.Health = string(state.Health.Status)
+			c.Health = bounded(string(state.Health.Status))
 		}
 	}
 	a := &c.Asks
 	if config := answer.Config; config != nil {
-		c.Image, a.User = bounded(config.Image), config.User
+		c.Image, a.User = bounded(config.Image), bounded(config.User)
 		c.labels(config.Labels)
 		if value, set := variable(config.Env, "NVIDIA_VISIBLE_DEVICES"); set {
 			a.VisibleDevices = &value
@@ -203,28 +220,31 @@ func describeContainer(answer container.InspectResponse) Container {
 			key, value, _ := strings.Cut(entry, "=")
 			switch {
 			case strings.HasPrefix(key, "NVIDIA_REQUIRE_"):
-				a.Require = with(a.Require, key, bounded(value))
+				a.Require = with(a.Require, bounded(key), bounded(value))
 			case strings.HasPrefix(key, "DOCKER_RESOURCE_"):
-				a.GenericResources = with(a.GenericResources, key, bounded(value))
+				a.GenericResources = with(a.GenericResources, bounded(key), bounded(value))
 			}
 		}
 		_, requires := a.Require["NVIDIA_REQUIRE_CUDA"]
 		a.LegacyImage = a.CUDAVersion != "" && !requires
 	}
 	if host := answer.HostConfig; host != nil {
-		c.Runtime, c.Privileged = host.Runtime, host.Privileged
-		for _, r := range host.DeviceRequests {
-			a.DeviceRequests = append(a.DeviceRequests, DeviceRequest{Driver: r.Driver, Count: r.Count, DeviceIDs: r.DeviceIDs, Capabilities: r.Capabilities})
+		c.Runtime, c.Privileged = bounded(host.Runtime), host.Privileged
+		for _, r := range host.DeviceRequests[:min(len(host.DeviceRequests), mostListed)] {
+			for _, all := range r.Capabilities {
+				boundedAll(all)
+			}
+			a.DeviceRequests = append(a.DeviceRequests, DeviceRequest{Driver: bounded(r.Driver), Count: r.Count, DeviceIDs: boundedAll(r.DeviceIDs), Capabilities: r.Capabilities})
 		}
-		for _, d := range host.Devices {
+		for _, d := range host.Devices[:min(len(host.Devices), mostListed)] {
 			name := d.PathOnHost
 			if d.PathInContainer != "" && d.PathInContainer != name {
 				name += ":" + d.PathInContainer
 			}
 			a.Devices = append(a.Devices, bounded(name))
 		}
-		a.DeviceCgroupRules, a.CapAdd, a.SecurityOpt = host.DeviceCgroupRules, host.CapAdd, host.SecurityOpt
-		a.PidMode, a.IpcMode = string(host.PidMode), string(host.IpcMode)
+		a.DeviceCgroupRules, a.CapAdd, a.SecurityOpt = boundedAll(host.DeviceCgroupRules), boundedAll(host.CapAdd), boundedAll(host.SecurityOpt)
+		a.PidMode, a.IpcMode = bounded(string(host.PidMode)), bounded(string(host.IpcMode))
 		if host.ShmSize > 0 {
 			a.ShmSizeBytes = ptr(uint64(host.ShmSize))
 		}
@@ -233,8 +253,8 @@ func describeContainer(answer container.InspectResponse) Container {
 		}
 	}
 	for _, mount := range answer.Mounts {
-		if name, ok := strings.CutPrefix(mount.Destination, containerDevices); ok {
-			a.VolumeMountDevices = append(a.VolumeMountDevices, name)
+		if name, ok := strings.CutPrefix(mount.Destination, containerDevices); ok && len(a.VolumeMountDevices) < mostListed {
+			a.VolumeMountDevices = append(a.VolumeMountDevices, bounded(name))
 		}
 		if strings.HasSuffix(mount.Source, "/docker.sock") {
 			a.DockerSocket = true

@@ -259,20 +259,42 @@ func (r *socketReader) list(ctx context.Context, all bool, each func(container.S
 	if all {
 		path += "?all=1"
 	}
-	return r.ask(ctx, path, func(body io.Reader) error {
-		dec := json.NewDecoder(body)
-		if _, err := dec.Token(); err != nil {
-			return fmt.Errorf("list of containers: %w", err)
+	return r.ask(ctx, path, func(body io.Reader) error { return decodeContainers(body, each) })
+}
+
+// mostContainers bounds what is believed of the list; 10,000 containers make 20 MiB.
+const mostContainers = 256 << 20
+
+// decodeContainers reads the engine's array element by element. One that is cut off is an error: what is
+// missing must not look as if it were not there.
+func decodeContainers(body io.Reader, each func(container.Summary)) error {
+	limited := &io.LimitedReader{R: body, N: mostContainers}
+	dec := json.NewDecoder(limited)
+	start, err := dec.Token()
+	if err == nil && start != json.Delim('[') {
+		err = errors.New("the engine's answer is no list")
+	}
+	for err == nil && dec.More() {
+		var item leanSummary
+		if err = ignoreKind(dec.Decode(&item)); err == nil && item.ID == "" {
+			err = errors.New("the engine lists a container without id")
 		}
-		for dec.More() {
-			var item leanSummary
-			if err := ignoreKind(dec.Decode(&item)); err != nil {
-				return fmt.Errorf("list of containers: %w", err)
-			}
+		if err == nil {
 			each(container.Summary{ID: item.ID, Names: item.Names, Image: item.Image, ImageID: item.ImageID, State: item.State, Status: item.Status, Labels: item.Labels})
 		}
+	}
+	if err == nil {
+		_, err = dec.Token() // the closing bracket
+	}
+	switch {
+	case err == nil:
 		return nil
-	})
+	case limited.N <= 0:
+		err = errors.New("the engine's answer is larger than 256 MiB")
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("list of containers: %w", err)
 }
 
 func (r *socketReader) inspect(ctx context.Context, id string) (container.InspectResponse, error) {
@@ -287,7 +309,7 @@ func (r *socketReader) inspect(ctx context.Context, id string) (container.Inspec
 		if n, err := buf.ReadFrom(io.LimitReader(body, mostContainer+1)); err != nil || n > mostContainer {
 			return fmt.Errorf("container %.12s: %w", id, errors.Join(err, errTooLarge(n)))
 		}
-		if err := ignoreKind(json.Unmarshal(buf.Bytes(), &lean)); err != nil {
+		if err := lean.decode(buf.Bytes()); err != nil {
 			return fmt.Errorf("container %.12s: %w", id, err)
 		}
 		return nil
@@ -296,6 +318,17 @@ func (r *socketReader) inspect(ctx context.Context, id string) (container.Inspec
 		return container.InspectResponse{}, err
 	}
 	return lean.full(), nil
+}
+
+// decode reads what the engine says of one container.
+func (l *leanContainer) decode(data []byte) error {
+	if err := ignoreKind(json.Unmarshal(data, l)); err != nil {
+		return err
+	}
+	if l.ID == "" {
+		return errors.New("the engine's answer is no container")
+	}
+	return nil
 }
 
 func errTooLarge(n int64) error {

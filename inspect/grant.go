@@ -16,11 +16,11 @@ func grant(s *Snapshot, c *Container) Grant {
 		if !slices.Contains(g.By, by) {
 			g.By = append(g.By, by)
 		}
-		if detail != "" {
-			g.Detail = append(g.Detail, detail)
+		if detail != "" && len(g.Detail) < mostListed {
+			g.Detail = append(g.Detail, bounded(detail))
 		}
 		for _, gpu := range resolveGPUs(s, gpus) {
-			if !slices.Contains(g.GPUs, gpu) {
+			if len(g.GPUs) < mostListed && !slices.Contains(g.GPUs, gpu) {
 				g.GPUs = append(g.GPUs, gpu)
 			}
 		}

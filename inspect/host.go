@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -261,20 +260,28 @@ func readModules(root Root) ([]Module, error) {
 	if err != nil {
 		return nil, err
 	}
+	modules := parseModules(data)
+	for i := range modules {
+		modules[i].Version = root.ReadLine("/sys/module/" + modules[i].Name + "/version")
+	}
+	return modules, nil
+}
+
+// parseModules reads the GPUs' modules from /proc/modules: name size uses users state address.
+func parseModules(data []byte) []Module {
 	modules := []Module{}
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() { // name size uses users state address
-		fields := strings.Fields(lines.Text())
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(line)
 		if len(fields) < 5 || !slices.Contains(gpuModules, fields[0]) {
 			continue
 		}
-		module := Module{Name: fields[0], State: fields[4], Version: root.ReadLine("/sys/module/" + fields[0] + "/version")}
+		module := Module{Name: fields[0], State: fields[4]}
 		if uses, err := strconv.Atoi(fields[2]); err == nil {
 			module.InUse = &uses
 		}
 		modules = append(modules, module)
 	}
-	return modules, nil
+	return modules
 }
 
 // modulesAvailable lists the nvidia modules built for the running kernel, from modules.dep(5).

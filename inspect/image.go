@@ -135,7 +135,7 @@ func ImageFromRegistry(ctx context.Context, root Root, reference, platform strin
 		return nil, fmt.Errorf("%q is no image reference: %w", reference, err)
 	}
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(keys), remote.WithRetryPredicate(func(error) bool { return false }),
-		remote.WithTransport(registryTransport(root, ref.Context().RegistryStr()))}
+		remote.WithTransport(boundedTransport{registryTransport(root, ref.Context().RegistryStr())})}
 	descriptor, err := remote.Get(ref, opts...)
 	if err != nil {
 		return nil, registryError(ctx, reference, ref.Context().RegistryStr(), err)
@@ -200,12 +200,16 @@ func (i *Image) take(image v1.Image) error {
 	if err != nil {
 		return err
 	}
-	size := manifest.Config.Size
+	layers := len(manifest.Layers)
+	i.Layers = &layers
+	size, known := manifest.Config.Size, manifest.Config.Size >= 0
 	for _, layer := range manifest.Layers {
+		known = known && layer.Size >= 0 && size+layer.Size >= size
 		size += layer.Size
 	}
-	layers := len(manifest.Layers)
-	i.Layers, i.PullBytes = &layers, &size
+	if known {
+		i.PullBytes = &size
+	}
 	config, err := image.ConfigFile()
 	if err != nil {
 		return err
@@ -213,6 +217,36 @@ func (i *Image) take(image v1.Image) error {
 	i.Platform = join(config.OS, config.Architecture, config.Variant)
 	i.describe(config.Config.Env)
 	return nil
+}
+
+// mostRegistryAnswer bounds what is read of one answer: manifests and configurations have some kilobytes, whatever
+// size a manifest claims.
+const mostRegistryAnswer = 16 << 20
+
+var errRegistryTooMuch = errors.New("the registry's answer is larger than 16 MiB")
+
+type boundedTransport struct{ http.RoundTripper }
+
+func (t boundedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	answer, err := t.RoundTripper.RoundTrip(request)
+	if err == nil {
+		answer.Body = &boundedBody{answer.Body, mostRegistryAnswer}
+	}
+	return answer, err
+}
+
+type boundedBody struct {
+	io.ReadCloser
+	left int
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errRegistryTooMuch
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
 }
 
 // registryTransport trusts what the engine trusts for a registry, and uses its client certificate.
@@ -254,7 +288,7 @@ func registryError(ctx context.Context, reference, registry string, err error) e
 	switch {
 	case errors.As(err, &untrusted):
 		return fmt.Errorf("%s: %w: put its authority into /etc/docker/certs.d/%s/ca.crt: %w", reference, ErrCertificate, registry, untrusted)
-	case errors.Is(err, ErrNoPlatform):
+	case errors.Is(err, ErrNoPlatform), errors.Is(err, errRegistryTooMuch):
 		return fmt.Errorf("%s: %w", reference, err)
 	case errors.As(err, &answer):
 		switch answer.StatusCode {

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -58,6 +59,22 @@ func keptLabels(labels map[string]string) map[string]string {
 	return kept
 }
 
+// decodeItems reads one of kubectl's lists. An answer without items is none: kubectl writes them where there are none, too.
+func decodeItems(data []byte, list any, what string) error {
+	var head struct{ Items json.RawMessage }
+	err := json.Unmarshal(data, &head)
+	if err == nil && (len(head.Items) == 0 || head.Items[0] != '[') {
+		err = errors.New("it holds no list of items")
+	}
+	if err == nil {
+		err = json.Unmarshal(data, list)
+	}
+	if err != nil {
+		return fmt.Errorf("kubectl's answer on %s is not understood: %w", what, err)
+	}
+	return nil
+}
+
 func parseNodes(data []byte) ([]ClusterNode, error) {
 	var list struct {
 		Items []struct {
@@ -76,8 +93,8 @@ func parseNodes(data []byte) ([]ClusterNode, error) {
 			} `json:"status"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("kubectl's answer on nodes is not understood: %w", err)
+	if err := decodeItems(data, &list, "nodes"); err != nil {
+		return nil, err
 	}
 	nodes := []ClusterNode{}
 	for _, item := range list.Items {
@@ -155,8 +172,8 @@ func parsePods(data []byte) ([]ClusterPod, error) {
 			} `json:"status"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("kubectl's answer on pods is not understood: %w", err)
+	if err := decodeItems(data, &list, "pods"); err != nil {
+		return nil, err
 	}
 	pods := []ClusterPod{}
 	for _, item := range list.Items {
@@ -245,8 +262,8 @@ func parseRuntimeClasses(data []byte) ([]RuntimeClass, error) {
 			Handler  string   `json:"handler"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("kubectl's answer on runtime classes is not understood: %w", err)
+	if err := decodeItems(data, &list, "runtime classes"); err != nil {
+		return nil, err
 	}
 	classes := []RuntimeClass{}
 	for _, item := range list.Items {
@@ -272,8 +289,8 @@ func parseDaemonSets(data []byte) ([]DaemonSet, error) {
 			} `json:"status"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
-		return nil, fmt.Errorf("kubectl's answer on daemon sets is not understood: %w", err)
+	if err := decodeItems(data, &list, "daemon sets"); err != nil {
+		return nil, err
 	}
 	sets := []DaemonSet{}
 	for _, item := range list.Items {
@@ -324,7 +341,7 @@ func parseEvents(data []byte) ([]string, error) {
 			Message string `json:"message"`
 		} `json:"items"`
 	}
-	if err := json.Unmarshal(data, &list); err != nil {
+	if err := decodeItems(data, &list, "events"); err != nil {
 		return nil, err
 	}
 	events := []string{}

@@ -37,12 +37,20 @@ func NVMLFromChild(executable string, args ...string) func(context.Context) (*NV
 				return nil, childError(err, stderr.String())
 			}
 		}
-		answer := &NVMLAnswer{}
-		if err := json.Unmarshal(out.Bytes(), answer); err != nil {
-			return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
-		}
-		return answer, nil
+		return decodeNVML(out.Bytes())
 	}
+}
+
+// decodeNVML reads a child's line. One that says neither which GPUs there are nor why that is not known is no answer.
+func decodeNVML(line []byte) (*NVMLAnswer, error) {
+	answer := &NVMLAnswer{}
+	if err := json.Unmarshal(line, answer); err != nil {
+		return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
+	}
+	if answer.Absent == "" && answer.GPUs == nil && (answer.Driver == nil || answer.Driver.NVMLError == "") {
+		return nil, errors.New("NVML child: half an answer: it names no GPUs")
+	}
+	return answer, nil
 }
 
 // childError says how the child ended: "signal: segmentation fault" is a crash in the driver's library,

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -189,9 +188,9 @@ func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, erro
 		}
 		return answer, nil
 	}
-	answer := &NVMLAnswer{}
-	if err := json.Unmarshal(line, answer); err != nil {
-		return nil, fmt.Errorf("NVML child: answer not understood: %w", err)
+	answer, err := decodeNVML(line)
+	if err != nil {
+		return nil, err
 	}
 	if err := s.complete(answer); err != nil {
 		return nil, err
@@ -204,7 +203,7 @@ func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, erro
 func (s *NVMLStream) complete(answer *NVMLAnswer) error {
 	for _, at := range answer.Kept {
 		before, known := s.still[at]
-		if !known || at >= len(answer.GPUs) || answer.GPUs[at].Index != at {
+		if !known || at < 0 || at >= len(answer.GPUs) || answer.GPUs[at].Index != at {
 			return errors.New("NVML child: answer not understood: it builds on one that was not given")
 		}
 		answer.GPUs[at] = answer.GPUs[at].WithStill(before)

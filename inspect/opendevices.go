@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 )
 
 // OpenFromChild tells of each device node whether it can be opened, by starting executable with args and
@@ -27,12 +28,7 @@ func OpenFromChild(executable string, args ...string) func(context.Context, []st
 		lines := make(chan DeviceOpen, len(paths))
 		go func() {
 			defer close(lines)
-			for in := bufio.NewScanner(io.LimitReader(stdout, mostText*int64(len(paths)+1))); in.Scan(); {
-				var opened DeviceOpen
-				if json.Unmarshal(bytes.TrimSpace(in.Bytes()), &opened) == nil {
-					lines <- opened
-				}
-			}
+			readOpened(stdout, paths, func(opened DeviceOpen) { lines <- opened })
 			_ = cmd.Wait()
 		}()
 		var all []DeviceOpen
@@ -49,6 +45,21 @@ func OpenFromChild(executable string, args ...string) func(context.Context, []st
 			}
 		}
 		return all, nil
+	}
+}
+
+// readOpened reads what the child says of the paths, each once; what is not about one of them is left out.
+func readOpened(in io.Reader, paths []string, each func(DeviceOpen)) {
+	open := slices.Clone(paths)
+	for lines := bufio.NewScanner(io.LimitReader(in, mostText*int64(len(paths)+1))); len(open) > 0 && lines.Scan(); {
+		var opened DeviceOpen
+		if json.Unmarshal(bytes.TrimSpace(lines.Bytes()), &opened) != nil {
+			continue
+		}
+		if at := slices.Index(open, opened.Path); at >= 0 {
+			open = slices.Delete(open, at, at+1)
+			each(opened)
+		}
 	}
 }
 

@@ -40,8 +40,13 @@ type curve struct {
 	values []float64
 }
 
-// mostMoments bounds what is drawn: a page is some hundred pixels wide.
-const mostMoments = 600
+// mostMoments bounds what is drawn: a page is some hundred pixels wide; mostRecorded what is read, twelve days of
+// seconds, and mostCurves how many lines a drawing has: a recording may be a stranger's, and unpack to any size.
+const (
+	mostMoments  = 600
+	mostRecorded = 1 << 20
+	mostCurves   = 256
+)
 
 // readCurves reads what `docker gpu top --record` wrote: a Snapshot a line, plain or compressed (gzip,
 // zstd). Names are redacted by the report's own redactor, so that they are the same there and here. A
@@ -63,7 +68,13 @@ func readCurves(path string, r *inspect.Redactor) ([]curveGroup, error) {
 	util, memory, power, temperature, held := series{}, series{}, series{}, series{}, series{}
 	lines := bufio.NewReaderSize(in, 1<<20)
 	for number := 1; ; number++ {
-		line, readErr := lines.ReadBytes('\n')
+		line, readErr := readLine(lines, mostFrame)
+		switch {
+		case errors.Is(readErr, errLongLine):
+			return nil, fmt.Errorf("docker gpu: recording %s: line %d: %w", path, number, readErr)
+		case len(at) >= mostRecorded:
+			return nil, fmt.Errorf("docker gpu: recording %s holds more than %d moments", path, mostRecorded)
+		}
 		if len(bytes.TrimSpace(line)) > 0 {
 			var s inspect.Snapshot
 			if err := json.Unmarshal(line, &s); err != nil {
@@ -134,7 +145,7 @@ func decompress(f io.Reader) (io.Reader, error) {
 type series map[string]map[int]float64
 
 func (s series) set(name string, moment int, value float64) {
-	if math.IsNaN(value) {
+	if math.IsNaN(value) || s[name] == nil && len(s) >= mostCurves {
 		return
 	}
 	if s[name] == nil {
@@ -207,7 +218,7 @@ func drawCurves(title, unit string, most float64, at []time.Time, curves []curve
 	y := func(v float64) float64 { return up + (h-bottom-up)*(1-v/most) }
 	var b strings.Builder
 	for i := range 5 {
-		v := most * float64(i) / 4
+		v := most * (float64(i) / 4)
 		fmt.Fprintf(&b, `<path class="grid" d="M%d %.1fH%d"/><text class="axis" x="%d" y="%.1f" text-anchor="end">%s</text>`, left, y(v), w-right, left-6, y(v)+4, figure(v))
 	}
 	fmt.Fprintf(&b, `<text class="axis" x="%d" y="%d">%s</text><text class="axis" x="%d" y="%d" text-anchor="end">%s</text>`,
@@ -250,6 +261,9 @@ func niceMost(v float64) float64 {
 	if v <= 0 {
 		return 1
 	}
+	if v > math.MaxFloat64/100 { // nothing is above
+		return v
+	}
 	scale := math.Pow(10, math.Floor(math.Log10(v)))
 	for _, m := range []float64{1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10} {
 		if v <= m*scale {
@@ -262,6 +276,9 @@ func niceMost(v float64) float64 {
 func figure(v float64) string {
 	if math.IsNaN(v) {
 		return "–"
+	}
+	if math.Abs(v) >= 1e9 {
+		return fmt.Sprintf("%.3g", v)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0")
 }

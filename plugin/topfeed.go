@@ -349,6 +349,8 @@ func (f *replayFeed) close() {
 	}
 }
 
+var errLongLine = errors.New("it is longer")
+
 // readLine reads up to the end of a line, at most so many bytes.
 func readLine(in *bufio.Reader, most int) ([]byte, error) {
 	var line []byte
@@ -356,7 +358,7 @@ func readLine(in *bufio.Reader, most int) ([]byte, error) {
 		part, err := in.ReadSlice('\n')
 		line = append(line, part...)
 		if len(line) > most {
-			return nil, fmt.Errorf("a line is longer than %d MiB", most>>20)
+			return nil, fmt.Errorf("%w than %d MiB", errLongLine, most>>20)
 		}
 		if !errors.Is(err, bufio.ErrBufferFull) {
 			return line, err
