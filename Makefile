@@ -10,7 +10,7 @@ NFPM := v2.45.2
 GOVULNCHECK := v1.9.0
 ARCHS ?= amd64 arm64
 
-.PHONY: feature pictures vuln run demo build static package install lint test test-gpu unit fuzz platforms e2e bench-setup bench help
+.PHONY: feature pictures vuln run demo build static package install lint test test-gpu unit fuzz soak platforms e2e bench-setup bench help
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -71,6 +71,10 @@ FUZZTIME ?= 10m
 fuzz: ## every fuzz target for FUZZTIME (10m), one after the other; RUN=PATTERN for some of them
 	@grep -rn --include='*_test.go' '^func Fuzz$(RUN)' $(GOFOLDERS) | sed -E 's|^(.*)/[^/]*:[0-9]+:func (Fuzz[A-Za-z0-9]*).*|\1 \2|' | while read -r folder target; do \
 		echo "== $$folder $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$folder || exit 1; done
+
+SOAK ?= 30m
+soak: build ## top (in tmux) and exporter for SOAK (30m) with containers and processes that come and go: memory, threads, descriptors stay
+	@go run ./e2e/soak -plugin bin/docker-gpu -for $(SOAK) -every $(if $(EVERY),$(EVERY),1m) -out soak.csv
 
 platforms: ## the plugin builds without cgo, on macOS and on Windows
 	CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu

@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -29,10 +30,12 @@ func readCDI(_ context.Context, m Machine) (Patch, error) {
 		}
 	}
 	c := &CDI{Dirs: dirs, Specs: []CDISpec{}, Devices: []string{}}
+	var unseen []error
 	for _, dir := range c.Dirs {
 		entries, err := m.Root.ReadDir(dir)
 		if err != nil {
-			continue // most machines have one of the two, or none
+			unseen = append(unseen, unread(err)) // most machines have one of the two, or none
+			continue
 		}
 		seen := map[string]int{} // device name to spec of the same folder: there two of them conflict
 		for _, entry := range entries {
@@ -65,6 +68,12 @@ func readCDI(_ context.Context, m Machine) (Patch, error) {
 		}
 	}
 	slices.Sort(c.Devices)
+	if err := errors.Join(unseen...); err != nil {
+		if len(c.Specs) == 0 {
+			c.Specs, c.Devices = nil, nil // not known to be none
+		}
+		return func(s *Snapshot) { s.CDI = c }, err
+	}
 	return func(s *Snapshot) { s.CDI = c }, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 )
@@ -163,16 +165,24 @@ func withSentinel(data []byte) []byte {
 
 // readProjectFile reads a regular file of the project, at most 64 MiB of it.
 func readProjectFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	const most = 64 << 20
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errNotRegular
-	case info.Size() > 64<<20:
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && len(data) > most {
 		return nil, errors.New("is larger than 64 MiB")
 	}
-	return os.ReadFile(path)
+	return data, err
 }
 
 func sameFile(a, b string) bool {

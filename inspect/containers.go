@@ -93,6 +93,9 @@ func describeListed(ctx context.Context, engine engineReader, images *imageVaria
 			failed = errs[i]
 		}
 	}
+	if failed != nil && len(containers) == 0 {
+		return nil, failed // there are some, of which nothing is known
+	}
 	return containers, failed
 }
 

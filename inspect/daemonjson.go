@@ -32,6 +32,8 @@ func readDaemonConfig(_ context.Context, m Machine) (Patch, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		err = nil
+	case err != nil:
+		f = nil // neither there nor not there
 	case err == nil:
 		f.Exists = true
 		if info, statErr := root.Stat(name); statErr == nil {

@@ -11,14 +11,18 @@ import (
 )
 
 // readDeviceNodes lists the nodes that GPU access needs, and the links of /dev/char that lead to them.
-func readDeviceNodes(root Root) ([]DeviceNode, []CharLink) {
+// Where /dev cannot be listed there are none known.
+func readDeviceNodes(root Root) ([]DeviceNode, []CharLink, error) {
+	if err := root.Listable("/dev"); err != nil {
+		return nil, nil, err
+	}
 	groups := groupNames(root)
 	nodes := []DeviceNode{}
 	var links []CharLink
 	for _, pattern := range []string{"/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dxg", "/dev/dri/*"} {
 		for _, name := range root.Glob(pattern) {
 			info, err := root.Stat(name)
-			if err != nil || info.IsDir() {
+			if err != nil || info.IsDir() || len(nodes) >= mostNodes {
 				continue
 			}
 			node := DeviceNode{Path: name, Mode: deviceMode(info.Mode()), Device: info.Mode()&fs.ModeCharDevice != 0}
@@ -35,8 +39,11 @@ func readDeviceNodes(root Root) ([]DeviceNode, []CharLink) {
 			}
 		}
 	}
-	return nodes, links
+	return nodes, links, nil
 }
+
+// mostNodes bounds the nodes that are told of: who is root in a container can fill its /dev with files of any name.
+const mostNodes = 1024
 
 // deviceMode is the mode as ls shows it: Go writes "Dcrw-rw-rw-" for a character device.
 func deviceMode(mode fs.FileMode) string {

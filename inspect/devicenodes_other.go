@@ -2,4 +2,4 @@
 
 package inspect
 
-func readDeviceNodes(Root) ([]DeviceNode, []CharLink) { return nil, nil }
+func readDeviceNodes(Root) ([]DeviceNode, []CharLink, error) { return nil, nil, nil }

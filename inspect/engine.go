@@ -53,6 +53,9 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 		version, err = api.ServerVersion(ctx, client.ServerVersionOptions{})
 		wg.Wait()
 	}
+	if err == nil && version.Version == "" {
+		err = errors.New("what answers there says no version: it is no Docker engine")
+	}
 	if err != nil {
 		e.Unreachable, e.Error, err = whyUnreachable(ctx, m.Host, err)
 		return patch, err
@@ -69,6 +72,9 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 		case "runc":
 			e.RuncVersion = component.Version
 		}
+	}
+	if i := info.Info; infoErr == nil && i.ServerVersion == "" && i.OSType == "" && i.DockerRootDir == "" {
+		infoErr = errors.New("the answer holds none")
 	}
 	if infoErr != nil {
 		return patch, fmt.Errorf("engine's settings: %w", infoErr)

@@ -23,14 +23,28 @@ func readHost(ctx context.Context, m Machine) (Patch, error) {
 	if runtime.GOOS != "linux" {
 		return func(s *Snapshot) { s.Host = h }, nil
 	}
-	release := parseOSRelease(first(m.Root, "/etc/os-release", "/usr/lib/os-release"))
+	var errs []error
+	read := func(name string) []byte { // of what is there, what cannot be read is told
+		data, err := m.Root.ReadFile(name)
+		errs = append(errs, unread(err))
+		return data
+	}
+	line := func(name string) string {
+		text, _, _ := strings.Cut(string(read(name)), "\n")
+		return strings.TrimSpace(text)
+	}
+	osRelease := read("/etc/os-release")
+	if osRelease == nil {
+		osRelease = read("/usr/lib/os-release")
+	}
+	release := parseOSRelease(osRelease)
 	h.OS, h.OSID, h.OSVersion = release["PRETTY_NAME"], release["ID"], release["VERSION_ID"]
-	h.Name = m.Root.ReadLine("/proc/sys/kernel/hostname")
-	h.Kernel = m.Root.ReadLine("/proc/sys/kernel/osrelease")
+	h.Name = line("/proc/sys/kernel/hostname")
+	h.Kernel = line("/proc/sys/kernel/osrelease")
 	h.Init = m.Root.ReadLine("/proc/1/comm")
-	meminfo, _ := m.Root.ReadFile("/proc/meminfo")
+	meminfo := read("/proc/meminfo")
 	h.MemoryTotalBytes, h.MemoryAvailableBytes = memInfo(meminfo, "MemTotal"), memInfo(meminfo, "MemAvailable")
-	cpuinfo, _ := m.Root.ReadFile("/proc/cpuinfo")
+	cpuinfo := read("/proc/cpuinfo")
 	h.CPUs = bytes.Count(cpuinfo, []byte("\nprocessor")) + min(1, bytes.Count(cpuinfo[:min(9, len(cpuinfo))], []byte("processor")))
 	h.BootedAt = bootTime(m.Root)
 	h.WSL = readWSL(m.Root, h.Kernel)
@@ -53,7 +67,6 @@ func readHost(ctx context.Context, m Machine) (Patch, error) {
 	case m.Root.Exists("/sys/fs/cgroup"):
 		h.CgroupVersion = 1
 	}
-	var errs []error
 	var err error
 	if h.PCI, err = readPCI(m.Root); err != nil {
 		errs = append(errs, err)
@@ -62,7 +75,9 @@ func readHost(ctx context.Context, m Machine) (Patch, error) {
 		errs = append(errs, err)
 	}
 	h.ModulesAvailable = modulesAvailable(m.Root, h.Kernel)
-	h.DeviceNodes, h.CharLinks = readDeviceNodes(m.Root)
+	if h.DeviceNodes, h.CharLinks, err = readDeviceNodes(m.Root); err != nil {
+		errs = append(errs, err)
+	}
 	h.Libraries = readLibraries(m.Root)
 	h.Daemons = readDaemons(m.Root)
 	h.User = currentUser()
@@ -76,25 +91,16 @@ var DeviceNodesSource = Source{Name: "device-nodes", Local: true, Read: func(_ c
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("device nodes of GPUs: %w", ErrAbsent)
 	}
-	nodes, _ := readDeviceNodes(m.Root)
+	nodes, _, err := readDeviceNodes(m.Root)
 	return func(s *Snapshot) {
 		if s.Host == nil {
 			s.Host = &Host{}
 		}
 		s.Host.DeviceNodes = nodes
-	}, nil
+	}, err
 }}
 
 func ptr[T any](v T) *T { return &v }
-
-func first(root Root, names ...string) []byte {
-	for _, name := range names {
-		if data, err := root.ReadFile(name); err == nil {
-			return data
-		}
-	}
-	return nil
-}
 
 // parseOSRelease reads the KEY=value lines of os-release(5).
 func parseOSRelease(data []byte) map[string]string {
@@ -233,8 +239,13 @@ func readPCI(root Root) ([]PCIDevice, error) {
 	found := []PCIDevice{}
 	for _, entry := range entries {
 		at := path.Join(folder, entry.Name())
-		class := root.ReadLine(at + "/class")
-		if root.ReadLine(at+"/vendor") != "0x10de" || !strings.HasPrefix(class, "0x03") {
+		vendor, err := root.ReadFile(at + "/vendor")
+		text, classErr := root.ReadFile(at + "/class")
+		if err = errors.Join(unread(err), unread(classErr)); err != nil { // it may be a GPU
+			return nil, err
+		}
+		class := strings.TrimSpace(string(text))
+		if strings.TrimSpace(string(vendor)) != "0x10de" || !strings.HasPrefix(class, "0x03") {
 			continue
 		}
 		d := PCIDevice{BusID: entry.Name(), DeviceID: strings.TrimPrefix(root.ReadLine(at+"/device"), "0x"), Class: strings.TrimPrefix(class, "0x")}

@@ -39,12 +39,14 @@ var InsideSource = Source{Name: "inside", Local: false, Read: func(ctx context.C
 		return nil, fmt.Errorf("a container around this process: %w", ErrAbsent)
 	}
 	in := &Inside{Kind: kind, Asks: asksOfEnvironment(m.Environ)}
-	in.DeviceNodes, _ = readDeviceNodes(m.Root)
+	var nodesErr error
+	in.DeviceNodes, _, nodesErr = readDeviceNodes(m.Root)
 	in.DeviceNodes = slices.DeleteFunc(in.DeviceNodes, func(n DeviceNode) bool { return strings.HasPrefix(n.Path, "/dev/dri/") })
 	mounts, err := m.Root.ReadFile("/proc/self/mountinfo")
 	if err == nil {
 		in.DriverMounts, in.LibraryVersion = driverMounts(mounts)
 	}
+	err = errors.Join(err, nodesErr)
 	if m.Open != nil {
 		opened, openErr := openNodes(ctx, m, in.DeviceNodes)
 		in.Opened, err = opened, errors.Join(err, openErr)
@@ -257,7 +259,10 @@ func lookInside(root Root, id string, pid int) *Inside {
 		return in
 	}
 	in.DriverMounts, in.LibraryVersion = driverMounts(mounts)
-	in.DeviceNodes, _ = readDeviceNodes(Root(within))
+	in.DeviceNodes, _, err = readDeviceNodes(Root(within))
+	if err != nil {
+		in.Denied = "its devices cannot be listed"
+	}
 	in.DeviceNodes = slices.DeleteFunc(in.DeviceNodes, func(n DeviceNode) bool { return strings.HasPrefix(n.Path, "/dev/dri/") })
 	return in
 }

@@ -20,9 +20,13 @@ func readKernelLog(ctx context.Context, m Machine) (Patch, error) {
 	text, stamp, err := kernelRing(m.Root)
 	if err != nil {
 		for _, name := range []string{"/var/log/kern.log", "/var/log/messages", "/var/log/syslog"} {
-			if data, fileErr := m.Root.ReadFile(name); fileErr == nil {
+			data, fileErr := m.Root.ReadFile(name)
+			if fileErr == nil {
 				text, stamp, err = string(data), fileStamp(m.Now()), nil
 				break
+			}
+			if errors.Is(err, fs.ErrNotExist) { // one that is there and not read says more
+				err = fileErr
 			}
 		}
 	}

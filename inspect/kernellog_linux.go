@@ -20,6 +20,10 @@ func kernelRing(root Root) (string, func(string) (*time.Time, string), error) {
 		return "", nil, err
 	}
 	defer unix.Close(fd)
+	var info unix.Stat_t
+	if err := unix.Fstat(fd, &info); err == nil && info.Mode&unix.S_IFMT != unix.S_IFCHR && info.Mode&unix.S_IFMT != unix.S_IFREG {
+		return "", nil, errNotRegular // a pipe without writer reads as if the log were empty
+	}
 	var all strings.Builder
 	buf := make([]byte, 8192)
 	for all.Len() < maxFile {

@@ -29,7 +29,11 @@ func readNVMLBy(ctx context.Context, m Machine, ask func(context.Context) (*NVML
 		other, err := readNVIDIASMI(ctx, m.Run)
 		if errors.Is(err, ErrAbsent) {
 			err := fmt.Errorf("%s: %w", answer.Absent, ErrAbsent)
-			if gpus := namedGPUs(readProcGPUs(m.Root)); gpus != nil {
+			known, unreadErr := readProcGPUs(m.Root)
+			if unreadErr != nil { // how many there are is not known
+				return nil, fmt.Errorf("%s; %w", answer.Absent, unreadErr)
+			}
+			if gpus := namedGPUs(known); gpus != nil {
 				return func(s *Snapshot) { s.GPUs = gpus }, err
 			}
 			return nil, err

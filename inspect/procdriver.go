@@ -23,7 +23,7 @@ func readDriver(_ context.Context, m Machine) (Patch, error) {
 	}
 	module, flavor := parseDriverVersion(string(version))
 	params, _ := m.Root.ReadFile("/proc/driver/nvidia/params")
-	gpus := readProcGPUs(m.Root)
+	gpus, err := readProcGPUs(m.Root)
 	return func(s *Snapshot) {
 		if s.Driver == nil {
 			s.Driver = &Driver{}
@@ -33,19 +33,22 @@ func readDriver(_ context.Context, m Machine) (Patch, error) {
 		if d.Version == "" {
 			d.Version = module
 		}
-	}, nil
+	}, err
 }
 
-func readProcGPUs(root Root) []ProcGPU {
+func readProcGPUs(root Root) ([]ProcGPU, error) {
 	var gpus []ProcGPU
-	entries, _ := root.ReadDir("/proc/driver/nvidia/gpus")
+	entries, err := root.ReadDir("/proc/driver/nvidia/gpus")
+	errs := []error{unread(err)}
 	for _, entry := range entries {
 		information, err := root.ReadFile("/proc/driver/nvidia/gpus/" + entry.Name() + "/information")
-		if err == nil {
-			gpus = append(gpus, parseGPUInformation(entry.Name(), string(information)))
+		if err != nil {
+			errs = append(errs, unread(err))
+			continue
 		}
+		gpus = append(gpus, parseGPUInformation(entry.Name(), string(information)))
 	}
-	return gpus
+	return gpus, errors.Join(errs...)
 }
 
 // namedGPUs are the GPUs of the loaded driver by their names alone, which is all that /proc tells of them.

@@ -69,6 +69,12 @@ func defaultComposeFiles(from, top string) []string {
 	}
 }
 
+// there tells if something of that name is, which may be no file and not readable: whoever reads it says so.
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 func regular(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular()
@@ -98,7 +104,7 @@ func composeNames(folder string) []string {
 func devcontainerFiles(folder string) []string {
 	var files []string
 	for _, name := range []string{".devcontainer/devcontainer.json", ".devcontainer.json"} {
-		if path := filepath.Join(folder, name); regular(path) {
+		if path := filepath.Join(folder, name); there(path) {
 			files = append(files, path)
 		}
 	}

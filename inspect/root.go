@@ -70,6 +70,31 @@ func (r Root) ReadLine(name string) string {
 	return strings.TrimSpace(line)
 }
 
+// unread is an error other than that a file is not there: it was meant to be read, and was not.
+func unread(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Listable says why the folder name cannot be listed: nil where it can, or is not there.
+func (r Root) Listable(name string) error {
+	path, err := r.Path(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return unread(r.plain(name, err))
+	}
+	defer f.Close()
+	if _, err := f.Readdirnames(1); err != nil && !errors.Is(err, io.EOF) {
+		return r.plain(name, err)
+	}
+	return nil
+}
+
 // ReadDir lists the folder name, sorted.
 func (r Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	path, err := r.Path(name)

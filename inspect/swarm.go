@@ -87,9 +87,15 @@ func readSwarm(ctx context.Context, m Machine, config *ToolkitConfig) (Patch, er
 	if err != nil {
 		return nil, fmt.Errorf("the swarm's nodes: %w", err)
 	}
+	if len(nodes.Items) == 0 { // a manager is a node itself
+		return nil, errors.New("the swarm's nodes: the answer holds none")
+	}
 	tasks, err := manager.TaskList(ctx, client.TaskListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("the swarm's tasks: %w", err)
+	}
+	if tasks.Items == nil {
+		return nil, errors.New("the swarm's tasks: the answer is no list")
 	}
 	cluster := describeSwarm(nodes.Items, tasks.Items, config)
 	if len(cluster.Waiting) > 0 { // their services' names

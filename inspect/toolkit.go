@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -26,11 +27,15 @@ func readToolkit(ctx context.Context, m Machine) (Patch, error) {
 	m.Root = root
 	packaged := sync.OnceValue(func() string { return packagedToolkit(readPackages(ctx, m)) })
 	folders := toolkitFolders(m, process)
+	var unseen []error
 	for _, name := range []string{"nvidia-ctk", "nvidia-container-runtime", "nvidia-container-runtime-hook", "nvidia-container-toolkit", "nvidia-cdi-hook", "nvidia-container-cli"} {
 		for _, folder := range folders {
 			file := path.Join(folder, name)
 			info, err := m.Root.Stat(file)
-			if err != nil || info.IsDir() {
+			if err != nil || !info.Mode().IsRegular() {
+				if err = unread(err); err != nil && !errors.Is(err, syscall.ENOTDIR) {
+					unseen = append(unseen, err)
+				}
 				continue
 			}
 			b := Binary{Name: name, Path: file}
@@ -47,6 +52,9 @@ func readToolkit(ctx context.Context, m Machine) (Patch, error) {
 		}
 	}
 	t.Installed = len(t.Binaries) > 0
+	if t.Installed {
+		unseen = nil // where it is not, does not matter
+	}
 	file := toolkitConfigPath(process, m.Root)
 	data, err := m.Root.ReadFile(file)
 	switch {
@@ -57,6 +65,14 @@ func readToolkit(ctx context.Context, m Machine) (Patch, error) {
 		err = nil
 		if !t.Installed {
 			err = fmt.Errorf("NVIDIA Container Toolkit: %w", ErrAbsent)
+		}
+	}
+	if len(unseen) > 0 {
+		if err == nil || errors.Is(err, ErrAbsent) {
+			err = unseen[0]
+		}
+		if !t.Installed && t.Config == nil {
+			return nil, err // not seen, which is not the same as not installed
 		}
 	}
 	return func(s *Snapshot) { s.Toolkit = t }, err
