@@ -206,7 +206,7 @@ func FuzzEngineEvents(f *testing.F) {
 		api := oneContainerEngine{container: answer, known: known}
 		now := time.Unix(1000, 0)
 		told, starts := 0, 0
-		watch := NewContainerWatch(Machine{})
+		watch := NewContainerWatch(Machine{Now: time.Now})
 		follow := &follower{machine: Machine{Now: func() time.Time { return now }}, timeout: time.Minute, facts: &Snapshot{Engine: &Engine{}}, told: map[string]time.Time{}, made: map[string]*Container{},
 			each: func(h Happening) error {
 				told++
