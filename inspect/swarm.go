@@ -94,9 +94,6 @@ func readSwarm(ctx context.Context, m Machine, config *ToolkitConfig) (Patch, er
 	if err != nil {
 		return nil, fmt.Errorf("the swarm's tasks: %w", err)
 	}
-	if tasks.Items == nil {
-		return nil, errors.New("the swarm's tasks: the answer is no list")
-	}
 	cluster := describeSwarm(nodes.Items, tasks.Items, config)
 	if len(cluster.Waiting) > 0 { // their services' names
 		services, serviceErr := manager.ServiceList(ctx, client.ServiceListOptions{})

@@ -166,7 +166,7 @@ func flat(samples []sample) error {
 		}{
 			{"resident KiB", func(s sample) int { return s.rssKiB }, func(before int) int { return before + before/10 }},
 			{"threads", func(s sample) int { return s.threads }, func(before int) int { return before + 4 }},
-			{"descriptors", func(s sample) int { return s.descriptors }, func(before int) int { return before + 4 }},
+			{"descriptors", func(s sample) int { return s.descriptors }, func(before int) int { return before + max(4, before/5) }}, // of processes that come and go
 		} {
 			before, after := median(of[third:2*third], figure.of), median(of[len(of)-third:], figure.of)
 			fmt.Printf("%-9s %-13s %8d first %8d second third %8d last third %8d last\n", what, figure.name, figure.of(of[0]), before, after, figure.of(of[len(of)-1]))
