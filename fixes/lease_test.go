@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -139,6 +140,9 @@ func TestLeasesSurviveKills(t *testing.T) {
 	kills := 20
 	if testing.Short() {
 		kills = 3
+	}
+	if n, err := strconv.Atoi(os.Getenv("DOCKER_GPU_KILLS")); err == nil {
+		kills = n
 	}
 	for range kills {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestLeaseHolderProcess$")

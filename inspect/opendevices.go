@@ -41,6 +41,7 @@ func OpenFromChild(executable string, args ...string) func(context.Context, []st
 				all = append(all, opened)
 			case <-ctx.Done():
 				_ = cmd.Process.Kill()
+				_ = stdout.Close() // whoever else holds its other end
 				return append(all, DeviceOpen{Path: paths[len(all)], Error: "timeout"}), nil
 			}
 		}

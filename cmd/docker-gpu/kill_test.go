@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/docker-gpu/docker-gpu/plugin"
 )
 
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 		os.Exit(plugin.Main("test", os.Args))
 	}
 	flag.Parse()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // dockerGPU is docker gpu in a project, with a state folder and no engine.
