@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -11,7 +12,6 @@ import (
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
@@ -128,6 +128,25 @@ func describeOutput(c container.InspectResponse, now time.Time) (*Output, bool) 
 	return o, c.State.Running || o.FinishedAt != nil && now.Sub(*o.FinishedAt) < finishedSince
 }
 
+// unframe takes the frames off a log of two streams: a byte that names the stream, three zeros, the length as four
+// bytes. The engine's own reader makes room for as much as a frame claims, up to 4 GiB; this one for what comes.
+func unframe(out io.Writer, in io.Reader) error {
+	for {
+		var head [8]byte
+		if _, err := io.ReadFull(in, head[:]); err != nil {
+			return err
+		}
+		size := int64(head[4])<<24 | int64(head[5])<<16 | int64(head[6])<<8 | int64(head[7])
+		if head[0] > 2 { // 3: an error of the engine's
+			said, _ := io.ReadAll(io.LimitReader(in, min(size, 300)))
+			return fmt.Errorf("the log is not to be had: %q", said)
+		}
+		if _, err := io.CopyN(out, in, size); err != nil {
+			return err
+		}
+	}
+}
+
 // tail reads the last lines of a container's log. Without a terminal, the engine frames both streams.
 func tail(ctx context.Context, api logsAPI, c container.InspectResponse) ([]string, error) {
 	if c.State != nil && c.State.Status == container.StateCreated {
@@ -143,7 +162,7 @@ func tail(ctx context.Context, api logsAPI, c container.InspectResponse) ([]stri
 	if c.Config != nil && c.Config.Tty {
 		_, err = io.Copy(&text, limited)
 	} else {
-		_, err = stdcopy.StdCopy(&text, &text, limited)
+		err = unframe(&text, limited)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // cut at the limit
 		err = nil

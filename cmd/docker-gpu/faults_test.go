@@ -233,8 +233,19 @@ func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
 // faultyMachine is where commands are run: as nobody where this test is root, whom nothing is denied.
 type faultyMachine struct {
 	root, program, home string
+	timeout             string // short where something hangs: it is waited out
 	engine              *faultyEngine
 	environ             []string
+}
+
+// Deadlines of the sources: of those that answer, on a machine however slow, and of those that never will.
+const patient, impatient = "20s", "1s"
+
+func (m *faultyMachine) meets(how string) {
+	m.timeout = patient
+	if strings.Contains(how, "hang") || how == "endless" {
+		m.timeout = impatient
+	}
 }
 
 func newFaultyMachine(t *testing.T) *faultyMachine {
@@ -248,7 +259,7 @@ func newFaultyMachine(t *testing.T) *faultyMachine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &faultyMachine{root: filepath.Join(folder, "root"), program: filepath.Join(folder, "docker-gpu"), home: filepath.Join(folder, "home")}
+	m := &faultyMachine{timeout: patient, root: filepath.Join(folder, "root"), program: filepath.Join(folder, "docker-gpu"), home: filepath.Join(folder, "home")}
 	data, err := os.ReadFile(self)
 	if err == nil {
 		err = errors.Join(os.Chmod(folder, 0o755), os.WriteFile(m.program, data, 0o755), os.MkdirAll(m.home, 0o777), os.Chmod(m.home, 0o777), os.MkdirAll(filepath.Join(folder, "bin"), 0o755))
@@ -295,7 +306,7 @@ func (m *faultyMachine) run(t *testing.T, what string, args ...string) (stdout, 
 	t.Helper()
 	for _, takes := range []string{"status", "ps", "diagnose", "health", "audit", "topo", "mig", "check", "report", "pick", "k8s", "top", "enable"} {
 		if args[0] == takes {
-			args = append(slices.Clone(args), "--timeout", "4s")
+			args = append(slices.Clone(args), "--timeout", m.timeout)
 			break
 		}
 	}
@@ -376,6 +387,7 @@ func (m *faultyMachine) facts(t *testing.T, what string) (facts map[string]any, 
 // Whatever is in a file's place, and whoever may not read it: every command ends, in words, and a fact that goes
 // missing with it has a reason that is told.
 func TestFaultyFiles(t *testing.T) {
+	t.Parallel()
 	m := newFaultyMachine(t)
 	healthy, complaints := m.facts(t, "healthy")
 	if strings.Contains(complaints, "host:") || healthy["host"] == nil || healthy["cdi"] == nil {
@@ -450,6 +462,7 @@ func difference(a, b any, at string) string {
 // Whatever an engine does in place of answering one of the questions: every command ends, in words; containers that
 // were not told of are not known, which is not the same as none.
 func TestFaultyEngine(t *testing.T) {
+	t.Parallel()
 	m := newFaultyMachine(t)
 	healthy, _ := m.facts(t, "healthy")
 	if list, _ := healthy["containers"].([]any); len(list) != 1 {
@@ -463,6 +476,7 @@ func TestFaultyEngine(t *testing.T) {
 			}
 			what := path + " " + how
 			m.engine.breaks(path, how)
+			m.meets(how)
 			got, complaints := m.facts(t, what)
 			if m.engine.asked.Load() > 0 && got != nil && !reflect.DeepEqual(healthy, got) && complaints == "" && path != "/images" {
 				t.Errorf("%s: facts are others, and nobody says why:\n%s", what, difference(healthy, got, ""))
@@ -485,10 +499,12 @@ func TestFaultyEngine(t *testing.T) {
 
 // The driver's library, kubectl and the kernel's log are programs and devices of others: what they do harms nobody.
 func TestFaultyPrograms(t *testing.T) {
+	t.Parallel()
 	m := newFaultyMachine(t)
 	whole := slices.Clone(m.environ)
 	for _, how := range []string{"hangs", "crashes", "half", "nonsense", "null", "other", "fails", "endless"} {
 		m.environ = append(slices.Clone(whole), "KUBECTL="+how)
+		m.meets(how)
 		for _, call := range [][]string{{"k8s"}, {"k8s", "diagnose"}, {"k8s", "--format", "json"}} {
 			stdout, stderr, code := m.run(t, "kubectl "+how, call...)
 			if code == 0 && len(call) < 3 || strings.Contains(stdout, `"nodes": []`) {
@@ -507,6 +523,7 @@ func TestFaultyPrograms(t *testing.T) {
 		if err = errors.Join(err, os.WriteFile(scenario, data, 0o644)); err != nil {
 			t.Fatal(err)
 		}
+		m.meets(how)
 		m.environ = append(slices.Clone(whole), "LD_LIBRARY_PATH="+library, "FAKE_NVML_SCENARIO="+scenario)
 		got, complaints := m.facts(t, "NVML "+how)
 		if gpus, _ := got["gpus"].([]any); len(gpus) == 0 && (complaints == "" || got["gpus"] != nil) {
@@ -524,6 +541,7 @@ func TestFaultyPrograms(t *testing.T) {
 
 // An exporter answers every scrape, whatever breaks meanwhile, and says of each source whether it was up.
 func TestFaultyScrapes(t *testing.T) {
+	t.Parallel()
 	m := newFaultyMachine(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
