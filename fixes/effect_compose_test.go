@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,7 +94,8 @@ func composeSays(t *testing.T, program string, p project, use inspect.ComposeUse
 	out, err := cmd.Output()
 	if err != nil {
 		complaint := ""
-		if exit, ok := err.(*exec.ExitError); ok {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
 			complaint = string(exit.Stderr)
 		}
 		t.Fatalf("%s: docker compose config: %v %s", p.name, err, complaint)

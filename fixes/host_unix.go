@@ -72,7 +72,7 @@ func keepAttributes(f *os.File, of string) error {
 			_ = unix.Fsetxattr(int(f.Fd()), name, value, 0)
 		}
 	}
-	return f.Chmod(fs.FileMode(was.Mode&0o777) | special(uint32(was.Mode)))
+	return f.Chmod(fs.FileMode(was.Mode&0o777) | special(uint32(was.Mode))) //nolint:unconvert // 16 bits on macOS
 }
 
 func special(mode uint32) (m fs.FileMode) {

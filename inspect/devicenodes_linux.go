@@ -28,7 +28,7 @@ func readDeviceNodes(root Root) ([]DeviceNode, []CharLink, error) {
 			node := DeviceNode{Path: name, Mode: deviceMode(info.Mode()), Device: info.Mode()&fs.ModeCharDevice != 0}
 			if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 				node.UID, node.GID, node.Group = int(stat.Uid), int(stat.Gid), groups[int(stat.Gid)]
-				node.Major, node.Minor = unix.Major(uint64(stat.Rdev)), unix.Minor(uint64(stat.Rdev))
+				node.Major, node.Minor = unix.Major(uint64(stat.Rdev)), unix.Minor(uint64(stat.Rdev)) //nolint:unconvert // 32 bits on some architectures
 			}
 			nodes = append(nodes, node)
 			if node.Device && strings.HasPrefix(name, "/dev/nvidia") {

@@ -1,6 +1,7 @@
 package inspect
 
 import (
+	"errors"
 	"strings"
 	"syscall"
 	"time"
@@ -29,9 +30,9 @@ func kernelRing(root Root) (string, func(string) (*time.Time, string), error) {
 	for all.Len() < maxFile {
 		n, err := unix.Read(fd, buf)
 		switch {
-		case err == syscall.EPIPE || err == syscall.EINTR:
+		case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.EINTR):
 			continue
-		case err == syscall.EAGAIN || err == nil && n == 0:
+		case errors.Is(err, syscall.EAGAIN), err == nil && n == 0:
 			booted := bootTime(root)
 			return all.String(), func(record string) (*time.Time, string) { return parseKmsg(record, booted) }, nil
 		case err != nil:

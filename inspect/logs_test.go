@@ -158,7 +158,7 @@ func TestLogsSource(t *testing.T) {
 func TestFollow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := func(second int) string {
-			return time.Unix(int64(time.Now().Unix())+int64(second), 0).UTC().Format(time.RFC3339Nano)
+			return time.Unix(time.Now().Unix()+int64(second), 0).UTC().Format(time.RFC3339Nano)
 		}
 		started := func(id string, second int) container.InspectResponse {
 			return saying(id, false, container.State{Status: "running", Running: true, StartedAt: at(second)}, "")

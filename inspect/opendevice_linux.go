@@ -1,6 +1,10 @@
 package inspect
 
-import "golang.org/x/sys/unix"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // openDevice opens the node as a CUDA program does, and gives the name of the error.
 func openDevice(path string) string {
@@ -9,7 +13,8 @@ func openDevice(path string) string {
 		_ = unix.Close(fd)
 		return ""
 	}
-	if errno, ok := err.(unix.Errno); ok {
+	var errno unix.Errno
+	if errors.As(err, &errno) {
 		if name := unix.ErrnoName(errno); name != "" {
 			return name
 		}

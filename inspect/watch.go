@@ -79,7 +79,7 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 	defer cancel()
 	result := engine.Events(ctx, client.EventsListOptions{Filters: client.Filters{}.Add("type", string(events.ContainerEventType), string(events.ServiceEventType), string(events.NodeEventType))})
 	select { // Events returns once the engine has answered, or with its error on the channel
-	case <-result.Err:
+	case <-result.Err: //nolint:errcheck // whoever watches asks again, and hears of it there
 		return
 	default:
 	}
@@ -91,7 +91,7 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 		select {
 		case message := <-result.Messages:
 			w.note(message)
-		case <-result.Err:
+		case <-result.Err: //nolint:errcheck // the same
 			return
 		case <-ctx.Done():
 			return
