@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -29,6 +30,7 @@ const hostile = "\x1b[2J\x1b]0;owned\x07\u202eevil\u2066\u200b\r\nFORGED\ttab\x0
 // named here gets none: a new command is held by these tests as soon as it exists.
 var fromArgs = map[string][][]string{
 	"docker gpu check":  {{"IMAGE"}},
+	"docker gpu fix":    {{"--dry-run"}, {"--dry-run", "cdi"}, {"--dry-run", "gpu-not-detected"}, {"--dry-run", "driver-mismatch"}},
 	"docker gpu pick":   {{}, {"--explain"}},
 	"docker gpu ps":     {{}, {"-a", "--no-trunc"}, {"-q"}},
 	"docker gpu report": {{"-o", "-"}, {"--show"}},
@@ -172,17 +174,56 @@ func plant(v reflect.Value, change func(string) string, grow bool) {
 		if grow {
 			v.SetBool(true)
 		}
-	case reflect.Int, reflect.Int64:
+	case reflect.Int, reflect.Int32, reflect.Int64:
 		if grow {
 			v.SetInt(1)
 		}
-	case reflect.Uint, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		if grow {
 			v.SetUint(1)
 		}
 	case reflect.Float64:
 		if grow {
 			v.SetFloat(1)
+		}
+	default: // a text in it would go untried
+		panic(fmt.Sprintf("a field of kind %s: let plant fill it", v.Kind()))
+	}
+}
+
+// What explain is given is shown in the answer, harmlessly: evidence in every form, of every kind of message.
+func TestHostileText(t *testing.T) {
+	for _, message := range []string{"NVRM: Xid (PCI:0000:17:00): 79, pid=1, name=", "could not select device driver \"\" with capabilities: [[gpu]] ", "CUDA out of memory. Tried to allocate 2.00 GiB ", "nvidia-container-cli: initialization error: driver rpc error ", "unresolvable CDI devices nvidia.com/gpu="} {
+		file := filepath.Join(t.TempDir(), "a\u202e.log")
+		if err := os.WriteFile(file, []byte(hostile+"\n"+message+hostile+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, format := range []string{"", "json", "{{json .}}", "{{.}}"} {
+			stdout, stderr, code := runGPU(t, noEngineHost, "explain", "--format", format, file)
+			if code != 0 {
+				t.Errorf("%q: exit code %d: %s", message, code, stderr)
+			}
+			holdHarmless(t, "explain "+format, stdout+stderr)
+		}
+	}
+}
+
+// A command that is printed to be typed means to a shell what docker gpu itself would start, whatever others are called.
+func TestPrintedCommands(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("no shell to try it with")
+	}
+	for _, arg := range []string{"$(touch owned)", "`touch owned`", "'; touch owned; '", "\"; touch owned; \"", "a b", "", "~", "*", "a\\", "!x", "#", "-n", "{a,b}", "$HOME", "&touch owned&", "|touch owned", ">owned", "é"} {
+		folder := t.TempDir()
+		cmd := exec.Command(shell, "-c", "printf '%s|' "+quoteArgs([]string{"first", arg, "last"}))
+		cmd.Dir = folder
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != "first|"+arg+"|last|" {
+			t.Errorf("%q became %q (%v)", arg, out, err)
+		}
+		if left, _ := os.ReadDir(folder); len(left) > 0 {
+			t.Errorf("%q did something: %v", arg, left)
 		}
 	}
 }
