@@ -89,7 +89,7 @@ var tableLostInContainer = []Entry{
 		Symptoms: []Symptom{
 			{Match: "CUDA unknown error", Weight: 54, Literals: []string{"cudaunknownerror"}},
 			{Match: "CUDA_ERROR_UNKNOWN", Weight: 52, Literals: []string{"cuda_error_unknown"}},
-			{Match: "\\b(error|code|cuInit\\w*|returned|returns|result|status|fail\\w*|CUDA)\\b.{0,30}\\b999\\b", With: []string{"cuda|cuInit|nvidia"}, Weight: 54, Literals: []string{"999"}},
+			{Match: "\\b(error|code|cuInit\\w*|returned|returns|result|status|fail\\w*)\\b.{0,30}\\b999\\b|\\bCUDA[ :=(-]{1,3}999\\b", With: []string{"cuda|cuInit|nvidia"}, Weight: 54, Literals: []string{"999"}},
 			{Match: "cudaErrorUnknown|cuInit.{0,60}unknown error", Unless: "303", Weight: 50, Literals: []string{"daerrorunknown", "unknownerror"}},
 			{Match: "(after|from|since|upon|on) (a |the |every |each )?(laptop |machine |system |host )?(suspend|resume|sleep|hibernat|waking|wakeup|wake-up|wake)|(suspended|resumed|woke up|was suspended|closing the lid|hibernation)", With: []string{"unknown error|999|nvidia_uvm|CUDA_ERROR_UNKNOWN|cuInit", "cuda|nvidia"}, Absent: []string{"NVML: Unknown Error"}, Weight: 58, Literals: []string{"closingthelid", "hibernat", "resume", "sleep", "suspend", "wake", "waking", "wokeup"}},
 			{Match: "(rmmod|modprobe -r\\S*|unload\\w*|reload\\w*) (-f )?(the )?(kernel module |module )?nvidia[_-]uvm.{0,120}(fix|help|works?|solv|back|again|cure)", Weight: 64, Literals: []string{"nvidia-uvm", "nvidia_uvm"}},
