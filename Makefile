@@ -76,7 +76,8 @@ SOAK ?= 30m
 soak: build ## top (in tmux) and exporter for SOAK (30m) with containers and processes that come and go: memory, threads, descriptors stay
 	@go run ./e2e/soak -plugin bin/docker-gpu -for $(SOAK) -every $(if $(EVERY),$(EVERY),1m) -out soak.csv
 
-platforms: ## the plugin builds without cgo, on macOS and on Windows
+platforms: ## the plugin builds without cgo, for containers, on macOS and on Windows
+	CGO_ENABLED=0 go build -tags container -o /dev/null ./cmd/docker-gpu
 	CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=darwin CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=windows CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu

@@ -269,9 +269,6 @@ type replayFeed struct {
 	why    string
 }
 
-// mostFrame bounds one recorded Snapshot.
-const mostFrame = 64 << 20
-
 func openReplay(path string, stdin io.Reader, pace bool, most time.Duration) (*replayFeed, error) {
 	f := &replayFeed{name: path, pace: pace, most: most}
 	in := stdin
@@ -346,23 +343,6 @@ func (f *replayFeed) note() string { return f.why }
 func (f *replayFeed) close() {
 	if f.file != nil {
 		_ = f.file.Close()
-	}
-}
-
-var errLongLine = errors.New("it is longer")
-
-// readLine reads up to the end of a line, at most so many bytes.
-func readLine(in *bufio.Reader, most int) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := in.ReadSlice('\n')
-		line = append(line, part...)
-		if len(line) > most {
-			return nil, fmt.Errorf("%w than %d MiB", errLongLine, most>>20)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err
-		}
 	}
 }
 
