@@ -48,11 +48,17 @@ func TestArrows(t *testing.T) {
 }
 
 func TestStatusScreen(t *testing.T) {
-	s, err := readSnapshot("../examples/snapshots/eight-gpus.json", nil)
+	goldenStatus(t, "../examples/snapshots/eight-gpus.json", map[string]int{"eight-gpus-80": 80, "eight-gpus-160": 160})
+}
+
+// goldenStatus holds the status of a snapshot to its golden files, by name and width: no line is wider than the terminal.
+func goldenStatus(t *testing.T, snapshot string, widths map[string]int) {
+	t.Helper()
+	s, err := readSnapshot(snapshot, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, width := range map[string]int{"eight-gpus-80": 80, "eight-gpus-160": 160} {
+	for name, width := range widths {
 		var out bytes.Buffer
 		if err := writeStatus(&out, width, statusAnswer{s, fixes.Judge(s)}); err != nil {
 			t.Fatal(err)

@@ -3,14 +3,11 @@ package plugin
 import (
 	"bytes"
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/docker/cli/cli/command"
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
 	"github.com/docker-gpu/docker-gpu/inspect"
@@ -18,34 +15,7 @@ import (
 
 // The status screen of a manager, and the same block below the containers of ps.
 func TestSwarmScreen(t *testing.T) {
-	s, err := readSnapshot("../fixes/testdata/snapshots/swarm-insufficient-gpus.json", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, width := range map[string]int{"swarm-80": 80, "swarm-50": 50, "swarm-160": 160} {
-		var out bytes.Buffer
-		if err := writeStatus(&out, width, statusAnswer{s, fixes.Judge(s)}); err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(out.String()) {
-			if cells(strings.TrimRight(line, "\n")) > width {
-				t.Errorf("%s: wider than the terminal: %q", name, line)
-			}
-		}
-		golden := filepath.Join("testdata", name+".golden")
-		if *update {
-			if err := os.WriteFile(golden, out.Bytes(), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), out.String()); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
+	goldenStatus(t, "../fixes/testdata/snapshots/swarm-insufficient-gpus.json", map[string]int{"swarm-80": 80, "swarm-50": 50, "swarm-160": 160})
 }
 
 // Names of nodes and services come from others; a swarm without GPUs takes no room.

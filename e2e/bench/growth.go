@@ -3,22 +3,17 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/docker-gpu/docker-gpu/fixes"
 )
 
 // curve is how a command's time grows with what it has to read.
@@ -248,8 +243,8 @@ func scenarioOf(gpus int, processes []*exec.Cmd) []byte {
 
 // explainBySize: a training log with one message at its end.
 func explainBySize(b bench) curve {
-	c := curve{what: "explain", axis: "MB of log", with: "grep -F -f, as many literals"}
-	patterns, err := literals(b)
+	c := curve{what: "explain", axis: "MB of log", with: "grep -F -f, as many texts"}
+	patterns, _, err := searchTexts(b)
 	if err != nil {
 		c.err = err
 		return c
@@ -257,30 +252,16 @@ func explainBySize(b bench) curve {
 	file := filepath.Join(b.scratch, "growing.log")
 	defer os.Remove(file)
 	for _, n := range []int{1, 10, 100, 1000} {
-		if c.err = writeLog(file, n*1000*1000); c.err != nil {
+		if c.err = writeTrainingLog(file, n*1000*1000, trainingLine); c.err != nil {
 			return c
 		}
-		p, err := measurePoint(n, times(n, 10), nil, []string{b.plugin, "explain", file}, []string{"sh", "-c", `grep -c -F -f "$0" "$1" >/dev/null || true`, patterns, file})
+		p, err := measurePoint(n, times(n, 10), nil, []string{b.plugin, "explain", file}, grepFor(patterns, file))
 		if c.err = err; err != nil {
 			return c
 		}
 		c.points = append(c.points, p)
 	}
 	return c
-}
-
-func writeLog(file string, size int) error {
-	f, err := os.Create(file)
-	if err != nil {
-		return err
-	}
-	w := bufio.NewWriterSize(f, 1<<20)
-	for i, written := 0, 0; written < size; i++ {
-		n, _ := fmt.Fprintf(w, "2026-11-25T12:%02d:%02d.%06dZ INFO trainer epoch=%d step=%d loss=0.%04d lr=3e-4 tokens/s=%d\n", i/60%60, i%60, i%1000000, i/1000, i, i%10000, 41000+i%977)
-		written += n
-	}
-	_, _ = w.WriteString("RuntimeError: CUDA error: out of memory\n")
-	return errors.Join(w.Flush(), f.Close())
 }
 
 // growthPage is the curves as tables below a picture.
@@ -310,19 +291,4 @@ func growthPage(all []curve) string {
 		}
 	}
 	return b.String()
-}
-
-// literals writes the texts of the knowledge table that have nothing of an expression in them, for grep.
-func literals(b bench) (string, error) {
-	fixed := regexp.MustCompile(`^[A-Za-z0-9 :_,'-]{8,}$`)
-	var texts []string
-	for _, e := range fixes.Knowledge().Entries {
-		for _, s := range e.Symptoms {
-			if fixed.MatchString(s.Match) {
-				texts = append(texts, s.Match)
-			}
-		}
-	}
-	patterns := filepath.Join(b.scratch, "literals")
-	return patterns, os.WriteFile(patterns, []byte(strings.Join(texts, "\n")+"\n"), 0o600)
 }

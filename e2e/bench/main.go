@@ -46,7 +46,7 @@ var measures = []func(bench) row{
 	startUp("docker-buildx", "1.0"),
 	statusAgainstSlowestSource,
 	statusMemory,
-	explainAgainstGrep("explain, log of 32 MiB", "epoch=%d step=%d loss=0.%04d lr=3e-4 tokens/s=%d", "2.0"),
+	explainAgainstGrep("explain, log of 32 MiB", trainingLine, "2.0"),
 	explainAgainstGrep("explain, 32 MiB about GPUs that are well", "gpu container %d: CUDA memory of device %d: 0.%04d GiB used, driver loaded, nvidia runtime not failed, limit %d", "–"),
 	hookAnswer,
 	disableAgainstCompose,

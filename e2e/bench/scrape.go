@@ -34,6 +34,7 @@ const smiStart = 100 * time.Millisecond
 
 // scrapeMachine is an engine with containers on the fake driver, and the exporter on it.
 type scrapeMachine struct {
+	driver   []string // environment that lets the exporter load the fake driver
 	b        bench
 	state    string
 	host     string // DOCKER_HOST
@@ -75,7 +76,7 @@ func layScrapeMachine(b bench) (*scrapeMachine, error) {
 		}
 		return strings.TrimSpace(string(out)), nil
 	}
-	if _, err := run("e2e/fakenvml/build.sh", filepath.Join(b.scratch, "fake")); err != nil {
+	if m.driver, err = fakeDriver(b); err != nil {
 		return m, err
 	}
 	if err := m.offerGPUs(); err != nil {
@@ -169,7 +170,7 @@ func (m *scrapeMachine) startExporter() error {
 	m.address = l.Addr().String()
 	_ = l.Close()
 	m.exporter = exec.Command(m.b.plugin, "exporter", "--listen", m.address)
-	m.exporter.Env = append(os.Environ(), "DOCKER_HOST="+m.host, "HOME="+m.b.scratch, "LD_LIBRARY_PATH="+filepath.Join(m.b.scratch, "fake"), "FAKE_NVML_SCENARIO="+filepath.Join(m.b.scratch, "scrape.scenario"))
+	m.exporter.Env = append(append(os.Environ(), m.driver...), "DOCKER_HOST="+m.host, "HOME="+m.b.scratch, "FAKE_NVML_SCENARIO="+filepath.Join(m.b.scratch, "scrape.scenario"))
 	m.exporter.Stderr = &m.said
 	if err := m.exporter.Start(); err != nil {
 		return err

@@ -3,7 +3,7 @@
 package main
 
 import (
-	"bytes"
+	"bufio"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,29 +23,53 @@ import (
 func explainAgainstGrep(what, line, aim string) func(bench) row {
 	return func(b bench) row {
 		r := row{what: what, with: "grep -F -f, as many texts", aim: aim}
-		var log bytes.Buffer
-		for i := 0; log.Len() < 32<<20; i++ {
-			fmt.Fprintf(&log, "2026-11-25T12:%02d:%02d.%06dZ INFO trainer "+line+"\n", i/60%60, i%60, i%1000000, i/1000, i, i%10000, 41000+i%977)
-		}
-		log.WriteString("RuntimeError: CUDA error: out of memory\n")
-		file, patterns := filepath.Join(b.scratch, "train.log"), filepath.Join(b.scratch, "patterns")
-		known := map[string]bool{}
-		for _, e := range fixes.Knowledge().Entries {
-			for _, s := range e.Symptoms {
-				for _, literal := range s.Literals {
-					known[literal] = true
-				}
-			}
-		}
-		texts := strings.Join(slices.Sorted(maps.Keys(known)), "\n") + "\n"
-		if r.err = errors.Join(os.WriteFile(file, log.Bytes(), 0o600), os.WriteFile(patterns, []byte(texts), 0o600)); r.err != nil {
+		file := filepath.Join(b.scratch, "train.log")
+		patterns, known, err := searchTexts(b)
+		if r.err = errors.Join(err, writeTrainingLog(file, 32<<20, line)); r.err != nil {
 			return r
 		}
-		mine, theirs, err := sideBySideTimes(5, []string{b.plugin, "explain", file}, []string{"sh", "-c", `count=$(grep -c -F -f "$0" "$1") || true`, patterns, file}) // into /dev/null grep would stop at its first match
+		mine, theirs, err := sideBySideTimes(5, []string{b.plugin, "explain", file}, grepFor(patterns, file))
 		r.ours, r.theirs, r.ratio, r.err = milliseconds(mine), milliseconds(theirs), mine.Seconds()/theirs.Seconds(), err
-		r.with = fmt.Sprintf("grep -F -f, the search's own %d texts", len(known))
+		r.with = fmt.Sprintf("grep -F -f, the search's own %d texts", known)
 		return r
 	}
+}
+
+// trainingLine is what a healthy training log repeats: epoch, step, loss, tokens a second.
+const trainingLine = "epoch=%d step=%d loss=0.%04d lr=3e-4 tokens/s=%d"
+
+// writeTrainingLog writes so many bytes of a line as trainingLine, and one message behind them.
+func writeTrainingLog(file string, size int, line string) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriterSize(f, 1<<20)
+	for i, written := 0, 0; written < size; i++ {
+		n, _ := fmt.Fprintf(w, "2026-11-25T12:%02d:%02d.%06dZ INFO trainer "+line+"\n", i/60%60, i%60, i%1000000, i/1000, i, i%10000, 41000+i%977)
+		written += n
+	}
+	_, _ = w.WriteString("RuntimeError: CUDA error: out of memory\n")
+	return errors.Join(w.Flush(), f.Close())
+}
+
+// searchTexts writes the texts that the search of explain looks for, for grep, and counts them.
+func searchTexts(b bench) (file string, count int, err error) {
+	known := map[string]bool{}
+	for _, e := range fixes.Knowledge().Entries {
+		for _, s := range e.Symptoms {
+			for _, literal := range s.Literals {
+				known[literal] = true
+			}
+		}
+	}
+	file = filepath.Join(b.scratch, "patterns")
+	return file, len(known), os.WriteFile(file, []byte(strings.Join(slices.Sorted(maps.Keys(known)), "\n")+"\n"), 0o600)
+}
+
+// grepFor counts the lines that have one of the texts. Into /dev/null grep would stop at its first match.
+func grepFor(patterns, file string) []string {
+	return []string{"sh", "-c", `count=$(grep -c -F -f "$0" "$1") || true`, patterns, file}
 }
 
 // hookAnswer is what stands between a failed command and the prompt.
