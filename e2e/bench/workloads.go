@@ -144,7 +144,7 @@ func page(version string, rows []row, grown []curve) string {
 			fmt.Fprintf(&b, "| %s | – | %s | not measured: %s | – | %s |\n", r.what, r.with, strings.ReplaceAll(r.err.Error(), "\n", " "), r.aim)
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s |\n", r.what, r.ours, r.with, r.theirs, r.ratio, r.aim)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %.2f | %s |\n", r.what, r.ours, strings.ReplaceAll(r.with, "|", `\|`), r.theirs, r.ratio, r.aim)
 	}
 	b.WriteString("\n" + here(version) + "\n" + growthPage(grown))
 	return b.String()
