@@ -551,12 +551,22 @@ func TestFaultyScrapes(t *testing.T) {
 	_ = l.Close()
 	cmd := exec.Command(m.program, "exporter", "--listen", address, "--timeout", "2s")
 	cmd.Env = m.environ
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	stderr, err := os.Create(filepath.Join(t.TempDir(), "errors")) // a file: it is read while the exporter still writes
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait(); _ = stderr.Close() }()
+	said := func() string {
+		text, err := os.ReadFile(stderr.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
 	scrape := func(what string) string {
 		var err error
 		for range 300 {
@@ -571,7 +581,7 @@ func TestFaultyScrapes(t *testing.T) {
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		t.Fatalf("%s: no answer: %v: %s", what, err, said.String())
+		t.Fatalf("%s: no answer: %v: %s", what, err, said())
 		return ""
 	}
 	if text := scrape("healthy"); !strings.Contains(text, `docker_gpu_source_up{source="containers"} 1`) {
@@ -587,7 +597,7 @@ func TestFaultyScrapes(t *testing.T) {
 		}
 	}
 	m.engine.breaks("", "")
-	if strings.Contains(said.String(), "goroutine ") {
-		t.Errorf("%s", said.String())
+	if strings.Contains(said(), "goroutine ") {
+		t.Errorf("%s", said())
 	}
 }
