@@ -65,7 +65,7 @@ lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "lint: golangci-lint is not installed here and is left out"; fi
 
 unit: ## the tests that need no engine
-	go test -race -timeout 20m ./...
+	GORACE=atexit_sleep_ms=0 go test -race -timeout 20m ./...
 
 FUZZTIME ?= 10m
 fuzz: ## every fuzz target for FUZZTIME (10m), one after the other; RUN=PATTERN for some of them

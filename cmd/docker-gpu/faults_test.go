@@ -272,7 +272,8 @@ func newFaultyMachine(t *testing.T) *faultyMachine {
 	}
 	m.engine = startFaultyEngine(t, folder)
 	m.environ = []string{"DOCKER_GPU_TEST_MAIN=1", "HOME=" + m.home, "XDG_STATE_HOME=" + m.home, "XDG_RUNTIME_DIR=" + m.home, "DOCKER_CONFIG=" + m.home, "PATH=" + filepath.Join(folder, "bin") + ":/usr/bin:/bin",
-		"DOCKER_HOST=unix://" + m.engine.socket, "DOCKER_GPU_ROOT=" + m.root, "TZ=UTC"}
+		"DOCKER_HOST=unix://" + m.engine.socket, "DOCKER_GPU_ROOT=" + m.root, "TZ=UTC",
+		"GORACE=atexit_sleep_ms=0"} // else each of a thousand processes waits a second for late races
 	m.heal(t)
 	return m
 }

@@ -49,7 +49,7 @@ func dockerGPU(t *testing.T, project, state string, args ...string) *exec.Cmd {
 	cmd := exec.Command(program, args...)
 	cmd.Dir = project
 	cmd.Env = []string{"DOCKER_GPU_TEST_MAIN=1", "HOME=" + state, "XDG_STATE_HOME=" + state, "PATH=" + os.Getenv("PATH"),
-		"DOCKER_HOST=unix://" + state + "/none.sock", "DOCKER_GPU_ROOT=" + state}
+		"DOCKER_HOST=unix://" + state + "/none.sock", "DOCKER_GPU_ROOT=" + state, "GORACE=atexit_sleep_ms=0"}
 	return cmd
 }
 
