@@ -10,11 +10,12 @@ import (
 )
 
 var hardwareChecks = []Check{
-	{ID: "gpu-lost-xid", Needs: []string{"nvml"}, Find: lostGPUs},
-	{ID: "gpu-reset-required", Needs: []string{"nvml"}, Find: resetRequired},
-	{ID: "gpu-init-failed", Needs: []string{"nvml"}, HiddenBy: []ID{"open-kernel-module-required", "open-kernel-module-unsupported", "gpu-lost-xid"}, Find: initFailed},
+	{ID: "gpu-lost-xid", Needs: []string{"nvml"}, Logged: true, Find: lostGPUs},
+	{ID: "gpu-reset-required", Needs: []string{"nvml"}, Logged: true, Find: resetRequired},
+	{ID: "gpu-init-failed", Needs: []string{"nvml"}, Logged: true, HiddenBy: []ID{"open-kernel-module-required", "open-kernel-module-unsupported", "gpu-lost-xid"}, Find: initFailed},
+	{ID: "driver-not-answering", HiddenBy: slices.Concat(noDriver, []ID{"gpu-lost-xid", "gpu-reset-required", "ecc-error"}), Find: notAnswering},
 	{ID: "xid-error", Needs: []string{"kernel-log"}, HiddenBy: []ID{"gpu-lost-xid", "gpu-reset-required", "ecc-error"}, Find: xids},
-	{ID: "ecc-error", Needs: []string{"nvml"}, HiddenBy: []ID{"gpu-lost-xid"}, Find: eccErrors},
+	{ID: "ecc-error", Needs: []string{"nvml"}, Logged: true, HiddenBy: []ID{"gpu-lost-xid"}, Find: eccErrors},
 	{ID: "fabric-manager-not-running", Needs: []string{"nvml", "host"}, Find: fabricManager},
 	{ID: "mig-misconfigured", Needs: []string{"nvml"}, Find: migMisconfigured},
 	{ID: "mps-problem", Needs: []string{"host"}, Find: mpsDead},
@@ -154,6 +155,20 @@ func initFailed(s *inspect.Snapshot) []Finding {
 		return nil
 	}
 	return []Finding{NewFinding("gpu-init-failed", evidence...)}
+}
+
+// notAnswering: NVML hung until its deadline. Where the driver's or the hardware's own Xid is in the log, that
+// is the cause; one that a program brought upon itself explains no hanging driver.
+func notAnswering(s *inspect.Snapshot) []Finding {
+	nvml := source(s, "nvml")
+	if !nvml.TimedOut || slices.ContainsFunc(xids(s), func(f Finding) bool { return f.Severity == Error }) {
+		return nil
+	}
+	evidence := []Evidence{saw("nvml", "%s", nvml.Error)}
+	if d := s.Driver; d != nil && d.ModuleVersion != "" {
+		evidence = append(evidence, saw("/proc/driver/nvidia/version", "kernel module %s is loaded", d.ModuleVersion))
+	}
+	return []Finding{NewFinding("driver-not-answering", evidence...)}
 }
 
 // Xids by what they mean, of NVIDIA's table (https://docs.nvidia.com/deploy/xid-errors): errors of

@@ -15,6 +15,7 @@ type Check struct {
 	Needs    []string // sources of the Snapshot; where one of them failed, the check is unexamined
 	HiddenBy []ID     // causes that explain this one, beside what the knowledge table says
 	Decides  bool     // its facts can rule the cause out as well: an old message does not stand against them
+	Logged   bool     // the kernel log alone can show it, where NVML hangs with the very fault
 	Find     func(*inspect.Snapshot) []Finding
 }
 
@@ -56,7 +57,8 @@ func Diagnose(s *inspect.Snapshot, scope Scope) Diagnosis {
 	var found []Finding
 	ruledOut := map[ID]bool{}
 	for _, check := range Checks() {
-		if slices.ContainsFunc(check.Needs, func(name string) bool { return unread(s, name) }) {
+		logged := check.Logged && source(s, "nvml").TimedOut
+		if !logged && slices.ContainsFunc(check.Needs, func(name string) bool { return unread(s, name) }) {
 			d.Unexamined = append(d.Unexamined, check.ID)
 			continue
 		}

@@ -107,7 +107,7 @@ func TestUnexamined(t *testing.T) {
 	fail := func(s *inspect.Snapshot, name string) {
 		for i := range s.Sources {
 			if s.Sources[i].Name == name {
-				s.Sources[i].Error, s.Sources[i].TimedOut = "no answer within 10s", true
+				s.Sources[i].Error = "broken"
 			}
 		}
 	}
@@ -138,6 +138,47 @@ func TestUnexamined(t *testing.T) {
 	}
 	if d := Diagnose(readTestSnapshot(t, "testdata/snapshots/healthy.one-gpu.json"), Scope{}); len(d.Unexamined) > 0 {
 		t.Errorf("all was read: %v", d.Unexamined)
+	}
+}
+
+// A driver that hangs is a finding of its own, on a machine that is well otherwise and on any other. Where the kernel log
+// tells why it hangs, that is the cause.
+func TestHangingDriver(t *testing.T) {
+	xid := func(number int, text string) inspect.LogLine {
+		return inspect.LogLine{Kind: "xid", Xid: &number, BusID: "0000:17:00", Text: "NVRM: Xid (PCI:0000:17:00): " + text}
+	}
+	for _, c := range []struct {
+		name string
+		log  []inspect.LogLine
+		want []ID
+	}{
+		{"nothing in the log", []inspect.LogLine{}, []ID{"driver-not-answering"}},
+		{"log not read", nil, []ID{"driver-not-answering"}},
+		{"off the bus", []inspect.LogLine{xid(79, "79, pid=4242, name=python, GPU has fallen off the bus.")}, []ID{"gpu-lost-xid"}},
+		{"firmware", []inspect.LogLine{xid(119, "119, pid=1511, name=nvidia-smi, Timeout after 6s of waiting for RPC response from GPU0 GSP!")}, []ID{"xid-error"}},
+		{"memory", []inspect.LogLine{xid(48, "48, pid=1511, name=python, DBE (double bit error)")}, []ID{"ecc-error"}},
+		{"waits for a reset", []inspect.LogLine{xid(154, "154, GPU recovery action changed from 0x0 (None) to 0x1 (GPU Reset Required)")}, []ID{"gpu-reset-required"}},
+		{"does not start", []inspect.LogLine{{Kind: "nvrm", Text: "NVRM: GPU 0000:17:00.0: RmInitAdapter failed! (0x26:0x56:1463)"}}, []ID{"gpu-init-failed"}},
+		{"a program's own fault", []inspect.LogLine{xid(31, "31, pid=4242, name=python, MMU Fault: ENGINE GRAPHICS")}, []ID{"driver-not-answering", "xid-error"}},
+	} {
+		s := readTestSnapshot(t, "testdata/snapshots/driver-not-answering.json")
+		s.KernelLog = c.log
+		if d := Diagnose(s, Scope{}); !slices.Equal(idsOf(d.Findings), c.want) || !slices.Contains(d.Unexamined, "thermal-throttled") {
+			t.Errorf("%s: %v, want %v; unexamined: %v", c.name, idsOf(d.Findings), c.want, d.Unexamined)
+		}
+	}
+	files, _ := filepath.Glob("testdata/snapshots/healthy.*.json")
+	for _, file := range files {
+		s := readTestSnapshot(t, file)
+		s.GPUs = nil
+		for i := range s.Sources {
+			if s.Sources[i].Name == "nvml" {
+				s.Sources[i] = inspect.Reading{Name: "nvml", TookSeconds: 10, TimedOut: true, Error: "no answer within 10s"}
+			}
+		}
+		if got := idsOf(Diagnose(s, Scope{}).Findings); !slices.Equal(got, []ID{"driver-not-answering"}) && source(s, "nvml").TimedOut {
+			t.Errorf("%s: %v", file, got)
+		}
 	}
 }
 

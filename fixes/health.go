@@ -317,8 +317,10 @@ func causeOfOpen(name string) ID {
 		return "device-node-missing"
 	case "EIO":
 		return "gpu-init-failed"
+	case "timeout": // not an error's name: the child that opened it stood there until the deadline
+		return "driver-not-answering"
 	}
-	return "gpu-lost-xid" // ETIMEDOUT, and a driver that does not answer at all
+	return "gpu-lost-xid"
 }
 
 func (h *healthCheck) opened(name string) string {
@@ -406,6 +408,9 @@ func (h *healthCheck) ungranted() {
 // answers asks NVML of the GPUs that the container was given, or that are in it.
 func (h *healthCheck) answers() {
 	if h.s.GPUs == nil {
+		if nvml := source(h.s, "nvml"); nvml.TimedOut {
+			h.found("driver-not-answering", Evidence{Source: "nvml", Text: nvml.Error})
+		}
 		return
 	}
 	if len(h.s.GPUs) == 0 && h.c == nil && len(h.nodes) > 0 && !slices.ContainsFunc(h.nodes, func(n inspect.DeviceNode) bool { return n.Path == "/dev/dxg" }) {

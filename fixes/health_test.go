@@ -74,7 +74,13 @@ func TestHealthInside(t *testing.T) {
 		{"not the user's", failing("EACCES"), nil, Unhealthy, "device-permission-denied"},
 		{"no module", failing("ENXIO"), nil, Unhealthy, "driver-module-not-loaded"},
 		{"GPU does not start", failing("EIO"), nil, Unhealthy, "gpu-init-failed"},
-		{"driver hangs", failing("timeout"), nil, Unhealthy, "gpu-lost-xid"},
+		{"driver hangs", failing("timeout"), nil, Unhealthy, "driver-not-answering"},
+		{"NVML hangs", given, func(s *inspect.Snapshot) {
+			s.Sources = []inspect.Reading{{Name: "nvml", TimedOut: true, Error: "no answer within 10s"}}
+		}, Unhealthy, "driver-not-answering"},
+		{"NVML hangs, and no GPU is expected", inspect.Inside{}, func(s *inspect.Snapshot) {
+			s.Sources = []inspect.Reading{{Name: "nvml", TimedOut: true, Error: "no answer within 10s"}}
+		}, Skipped, ""},
 		{"node without the control node", inspect.Inside{DeviceNodes: []inspect.DeviceNode{gpu0}, DriverMounts: driverThere, Opened: opens(nil, gpu0)}, nil, Unhealthy, "device-node-missing"},
 		{"utility alone needs no uvm", inspect.Inside{DeviceNodes: []inspect.DeviceNode{gpu0, ctl}, DriverMounts: driverThere, Opened: opens(nil, gpu0, ctl),
 			Asks: &inspect.Asks{DriverCapabilities: new("utility")}}, nil, Healthy, ""},

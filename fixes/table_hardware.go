@@ -7,7 +7,7 @@ func init() { playbookTables["hardware"] = tableHardware }
 var tableHardware = []Entry{
 	{ID: "gpu-lost-xid", Title: "The GPU stopped answering", Severity: "error",
 		Cause:    "The GPU has fallen off the PCI bus and no longer answers the driver.",
-		Explains: []ID{"xid-error", "gpu-init-failed", "cgroup-device-lost", "gpu-reset-required", "cuda-driver-too-old", "gpu-not-requested", "nccl-problem", "uvm-broken", "no-nvidia-gpu", "cdi-generation-failed", "ecc-error"},
+		Explains: []ID{"xid-error", "gpu-init-failed", "driver-not-answering", "cgroup-device-lost", "gpu-reset-required", "cuda-driver-too-old", "gpu-not-requested", "nccl-problem", "uvm-broken", "no-nvidia-gpu", "cdi-generation-failed", "ecc-error"},
 		Symptoms: []Symptom{
 			{Match: "\\b(GPU|NVRM|Xid|card)\\b.{0,120}(fallen|falls?|fell|dropp?(ed|s)?|falling) off (of )?the (PCIe? ?)?bus|(fallen|falls?|fell|dropp?(ed|s)?|falling) off (of )?the (PCIe? ?)?bus.{0,80}\\bGPU", Weight: 84, Literals: []string{"dropedoffofthebus", "dropedoffofthepcibus", "dropedoffofthepciebus", "dropedoffthebus", "dropedoffthepcibus", "dropedoffthepciebus", "dropoffofthebus", "dropoffofthepcibus", "dropoffofthepciebus", "dropoffthebus", "dropoffthepcibus", "dropoffthepciebus", "droppedoffofthebus", "droppedoffofthepcibus", "droppedoffofthepciebus", "droppedoffthebus", "droppedoffthepcibus", "droppedoffthepciebus", "droppoffofthebus", "droppoffofthepcibus", "droppoffofthepciebus", "droppoffthebus", "droppoffthepcibus", "droppoffthepciebus", "droppsoffofthebus", "droppsoffofthepcibus", "droppsoffofthepciebus", "droppsoffthebus", "droppsoffthepcibus", "droppsoffthepciebus", "dropsoffofthebus", "dropsoffofthepcibus", "dropsoffofthepciebus", "dropsoffthebus", "dropsoffthepcibus", "dropsoffthepciebus", "fallenoffofthebus", "fallenoffofthepcibus", "fallenoffofthepciebus", "fallenoffthebus", "fallenoffthepcibus", "fallenoffthepciebus", "fallingoffofthebus", "fallingoffofthepcibus", "fallingoffofthepciebus", "fallingoffthebus", "fallingoffthepcibus", "fallingoffthepciebus", "falloffofthebus", "falloffofthepcibus", "falloffofthepciebus", "falloffthebus", "falloffthepcibus", "falloffthepciebus", "fallsoffofthebus", "fallsoffofthepcibus", "fallsoffofthepciebus", "fallsoffthebus", "fallsoffthepcibus", "fallsoffthepciebus", "felloffofthebus", "felloffofthepcibus", "felloffofthepciebus", "felloffthebus", "felloffthepcibus", "felloffthepciebus"}},
 			{Match: "\\bGPU is lost", Absent: []string{"WebGL|WebGPU|chrom(e|ium)|D3D|DXGI|DirectX"}, Weight: 82, Literals: []string{"gpuislost"}},
@@ -82,6 +82,22 @@ var tableHardware = []Entry{
 			{Text: "Where it refuses, reboot", Command: "sudo reboot"},
 		},
 		Docs: "https://docs.nvidia.com/deploy/xid-errors/index.html"},
+	{ID: "driver-not-answering", Title: "The NVIDIA driver does not answer", Severity: "error",
+		Cause:    "A call into the NVIDIA driver has not come back in time, because the driver hangs or needs longer than that to start its GPUs.",
+		Explains: []ID{"cdi-generation-failed", "gpu-not-requested"},
+		Symptoms: []Symptom{
+			{Match: "task (nvidia-\\S+|nv_\\S+|nvc\\b\\S*|dcgm\\S*|nv-hostengine\\S*|gpu-manager):\\d+ blocked for more than \\d+ seconds", Weight: 52, Literals: []string{"blockedformorethan"}},
+			{Match: "task \\S+:\\d+ blocked for more than \\d+ seconds", With: []string{"\\bnvidia_(unlocked_)?ioctl|\\brm_ioctl|\\bnv_open_device|\\[nvidia(_uvm|_modeset|_drm)?\\]|\\bos_acquire_(rwlock|mutex|sem)"}, Weight: 48, Literals: []string{"blockedformorethan"}},
+			{Match: "NVML (does not answer|hung until)|NVIDIA driver does not answer", Weight: 56, Literals: []string{"nvidiadriverdoesnotanswer", "nvmldoesnotanswer", "nvmlhunguntil"}},
+			{Match: "\\bnvidia-smi\\b.{0,50}\\b((just |simply |completely )?hangs?|hung|hanging|(is|gets|got) stuck|never (returns|finishes|comes back)|does ?n[o]?t (return|respond|finish)|freezes|froze|uninterruptible)\\b", Unless: "Xid|fallen off", Weight: 40, Literals: []string{"nvidia-smi"}},
+		},
+		Steps: []Advice{
+			{Text: "Give a driver that starts its GPUs slowly more time; if it answers then, have nvidia-persistenced keep them started", Command: "docker gpu diagnose --timeout 60s"},
+			{Text: "Look for what the driver said last (Xid, GSP, RmInitAdapter, a task that is blocked)", Command: "sudo dmesg -T | grep -i -e nvrm -e xid -e gsp -e 'blocked for more than'"},
+			{Text: "See which programs stand in the driver (state D) and what they wait for; no signal ends them", Command: "ps -eo pid,stat,wchan:32,args | awk '$2 ~ /^D/'"},
+			{Text: "Take work off the machine and reboot; where it hangs again, update the driver or have the GPU tested", Command: "sudo reboot"},
+		},
+		Docs: "https://docs.nvidia.com/deploy/gpu-debug-guidelines/index.html"},
 	{ID: "ecc-error", Title: "The GPU's memory has an uncorrectable error", Severity: "error",
 		Cause:    "The GPU met a memory error that ECC cannot correct, and may have pages or rows to retire.",
 		Explains: []ID{"xid-error", "gpu-reset-required", "nccl-problem", "gpu-not-requested", "cuda-out-of-memory"},

@@ -537,6 +537,11 @@ func TestFaultyPrograms(t *testing.T) {
 		for _, call := range calls {
 			m.run(t, "NVML "+how, call...)
 		}
+		if strings.HasPrefix(how, "hang") {
+			if stdout, _, code := m.run(t, "NVML "+how, "diagnose"); code != 1 || !strings.Contains(stdout, "driver-not-answering") {
+				t.Errorf("NVML %s: diagnose: exit code %d: %s", how, code, stdout)
+			}
+		}
 	}
 }
 
