@@ -1,0 +1,216 @@
+package fixes
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"unicode/utf8"
+)
+
+// The search for symptoms streams: a window of the text is in memory, never the text. Each line goes
+// through the automaton once; where it hits a symptom's literal, the symptom's expression is tried on
+// that line and, where the line looks wrapped, on what it was before that.
+const (
+	windowSize = 512 << 10 // what is seen around a line at most
+	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
+	lineMax    = 2 << 10   // longer lines are taken in pieces
+)
+
+type textLine struct {
+	start, end int // in the window
+	number     int
+	cut        bool  // the next one is the same line
+	width      int   // in characters, 0: not measured
+	continued  int8  // 0: not known, 1: no, 2: yes
+	prefixed   int16 // length of the prefix and 1, 0: not measured
+	bare       string
+}
+
+type hit struct {
+	line    int
+	symptom int32
+}
+
+// window is the part of a text in memory.
+type window struct {
+	*scanner
+	source     string
+	buf        []byte
+	lines      []textLine
+	hits       []hit
+	begun      int // start in buf of the line that is not complete
+	number     int // its number
+	search     *literalSearch
+	context    map[string]bool // expressions tried on this window
+	text       [2]string       // the window for those: as lines, and with wraps undone
+	squashed   string
+	texted     bool
+	nearAt     [2]int // line and reach of nearText
+	nearText   string
+	canonAt    int // line of canonText
+	canonText  string
+	squashText string
+}
+
+// scan reads a text to its end.
+func (s *scanner) scan(source string, r io.Reader) error {
+	r, err := decoded(r)
+	if err != nil {
+		return err
+	}
+	w := &window{scanner: s, source: source, number: 1, search: s.index.literals.search()}
+	w.buf = make([]byte, 0, 64<<10)
+	defer func() { s.lines += w.number }()
+	for {
+		if len(w.buf) == cap(w.buf) {
+			if cap(w.buf) < windowSize {
+				w.buf = slices.Grow(w.buf, cap(w.buf))
+			} else {
+				w.look(len(w.buf) - contextLen)
+				w.forget()
+			}
+		}
+		n, err := r.Read(w.buf[len(w.buf):cap(w.buf)])
+		w.buf = w.buf[:len(w.buf)+n]
+		w.split(err != nil)
+		if err != nil {
+			w.look(len(w.buf) + 1)
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// split takes the new complete lines through the automaton.
+func (w *window) split(last bool) {
+	for w.begun < len(w.buf) {
+		rest := w.buf[w.begun:]
+		n := bytes.IndexByte(rest[:min(len(rest), lineMax)], '\n')
+		switch {
+		case n >= 0:
+			w.line(w.begun, w.begun+n, false)
+			w.begun += n + 1
+			w.number++
+		case len(rest) >= lineMax:
+			w.line(w.begun, w.begun+lineMax, true)
+			w.begun += lineMax
+		case last:
+			w.line(w.begun, len(w.buf), false)
+			w.begun = len(w.buf)
+		default:
+			return
+		}
+	}
+}
+
+func (w *window) line(start, end int, cut bool) {
+	at := len(w.lines)
+	blankBlobs(w.buf[start:end])
+	text := logField(w.buf[start:end])
+	if w.search.within() && (at == 0 || !w.lines[at-1].cut) {
+		text = text[prefixLength(text):]
+	}
+	w.lines = append(w.lines, textLine{start: start, end: end, number: w.number, cut: cut})
+	if isBinary(w.buf[start:end]) {
+		return
+	}
+	w.search.feed(unescape(text), func(literal int32) {
+		for _, s := range w.index.of[literal] {
+			if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
+				continue
+			}
+			w.hits = append(w.hits, hit{at, s})
+		}
+	})
+}
+
+// blobMin is the length from which letters, digits and the signs of base64 without a break are data.
+const blobMin = 200
+
+// blankBlobs dots out keys, images and other data in base64 or hexadecimal: sooner or later such a blob has
+// every word in it, and none of them means anything.
+func blankBlobs(line []byte) {
+	if len(line) < blobMin {
+		return
+	}
+	start := 0
+	for i := 0; i <= len(line); i++ {
+		if i < len(line) && isBlobByte[line[i]] {
+			continue
+		}
+		if i-start >= blobMin {
+			for j := start; j < i; j++ {
+				line[j] = '.'
+			}
+		}
+		start = i + 1
+	}
+}
+
+// isBinary tells if a line is no text: more than every eighth character is a control, or was no character.
+func isBinary(line []byte) bool {
+	if len(line) < 64 {
+		return false
+	}
+	odd, all := 0, 0
+	for len(line) > 0 {
+		r, size := utf8.DecodeRune(line)
+		line = line[size:]
+		all++
+		if r == utf8.RuneError || r < ' ' && r != '\t' && r != '\r' && r != 0x1b {
+			odd++
+		}
+	}
+	return odd*8 > all
+}
+
+var isBlobByte = func() (is [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-") {
+		is[c] = true
+	}
+	return is
+}()
+
+// look tries the expressions of the symptoms hit in lines that end before limit.
+func (w *window) look(limit int) {
+	w.context, w.texted, w.nearAt, w.canonAt = map[string]bool{}, false, [2]int{-1, -1}, -1
+	done := 0
+	for _, h := range w.hits {
+		if w.lines[h.line].end >= limit {
+			break
+		}
+		done++
+		if !w.found[h.symptom] {
+			w.try(h)
+		}
+	}
+	w.hits = w.hits[done:]
+}
+
+// forget drops what lies so far back that nothing needs it.
+func (w *window) forget() {
+	keep := len(w.buf) - 2*contextLen
+	first, _ := slices.BinarySearchFunc(w.lines, keep, func(l textLine, at int) int { return l.start - at })
+	if len(w.hits) > 0 {
+		first = min(first, max(0, w.hits[0].line-wrapMax))
+	}
+	drop := w.begun
+	if first < len(w.lines) {
+		drop = w.lines[first].start
+	}
+	w.buf = append(w.buf[:0], w.buf[drop:]...)
+	w.lines = append(w.lines[:0], w.lines[first:]...)
+	for i := range w.lines {
+		w.lines[i].start -= drop
+		w.lines[i].end -= drop
+	}
+	hits := make([]hit, 0, len(w.hits))
+	for _, h := range w.hits {
+		hits = append(hits, hit{h.line - first, h.symptom})
+	}
+	w.hits = hits
+	w.begun -= drop
+}
