@@ -190,7 +190,8 @@ func writeAudit(out io.Writer, width int, s *inspect.Snapshot, d fixes.Diagnosis
 		for i, id := range d.Unexamined {
 			ids[i] = string(id)
 		}
-		b.WriteString("\n" + fill(fmt.Sprintf("Not examined (%d), because not everything could be read: %s", len(ids), strings.Join(ids, ", ")), 96, ""))
+		b.WriteByte('\n')
+		writeText(&b, 96, "", fmt.Sprintf("Not examined (%d), because not everything could be read: %s", len(ids), strings.Join(ids, ", ")))
 		for _, r := range failedSources(s) {
 			why := r.Error
 			if why == "" {

@@ -304,9 +304,10 @@ func (a *checkAnswer) write(app *app, opts *checkOptions) error {
 		}
 	}
 	for _, note := range slices.Concat(a.Notes, a.Unread) {
-		b.WriteString(wrap("! "+harmlessName(note), width))
+		writeText(&b, width, "! ", harmlessName(note))
 	}
-	b.WriteString("\n" + a.verdict(width))
+	b.WriteByte('\n')
+	a.writeVerdict(&b, width)
 	_, err := io.WriteString(app.out(), b.String())
 	return err
 }
@@ -370,7 +371,7 @@ func writeImage(b *strings.Builder, width int, a *checkAnswer) {
 func writeRequirement(b *strings.Builder, width int, r fixes.Requirement) {
 	b.WriteString(shorten(fmt.Sprintf("  %s %s", metSign(r.Satisfied), harmlessName(r.Variable)), width) + "\n")
 	if r.Invalid != "" {
-		b.WriteString(wrap("    "+harmlessName(r.Invalid), width))
+		writeText(b, width, "    ", harmlessName(r.Invalid))
 	}
 	others := 0
 	for _, alternative := range r.Alternatives {
@@ -428,29 +429,29 @@ func writeSoftware(b *strings.Builder, width int, a *checkAnswer) error {
 	return writeTable(b, width, columns, rows)
 }
 
-// verdict is the last line: what will happen, and what to type.
-func (a *checkAnswer) verdict(width int) string {
-	var b strings.Builder
+// writeVerdict writes the last line: what will happen, and what to type.
+func (a *checkAnswer) writeVerdict(b *strings.Builder, width int) {
 	for _, f := range a.Findings {
-		writeFinding(&b, width, f)
+		writeFinding(b, width, f)
 	}
 	if len(a.Findings) > 0 {
-		return b.String()
+		return
 	}
 	unknown := a.unknown()
 	switch {
 	case a.Image != nil && !a.wantsGPU:
-		return wrap("– This image asks for no GPU.", width)
+		writeText(b, width, "– ", "This image asks for no GPU.")
 	case len(unknown) > 0:
-		return wrap(fmt.Sprintf("? The requirements could not be held against this machine: not known is %s. Name a driver by --driver, or read another machine by --from.", strings.Join(unknown, ", ")), width)
+		writeText(b, width, "? ", fmt.Sprintf("The requirements could not be held against this machine: not known is %s. Name a driver by --driver, or read another machine by --from.", strings.Join(unknown, ", ")))
 	case a.Container != "" && slices.ContainsFunc(a.Software, func(v fixes.SoftwareVerdict) bool { return v.Runs == fixes.MetNo }):
-		return wrap("– No NVIDIA GPU here: this container computes on the CPU.", width)
+		writeText(b, width, "– ", "No NVIDIA GPU here: this container computes on the CPU.")
 	case a.Image != nil:
-		return wrap("✓ This driver and these GPUs meet what the image asks for.", width)
+		writeText(b, width, "✓ ", "This driver and these GPUs meet what the image asks for.")
 	case len(a.Software) == 0:
-		return wrap("– No part of CUDA and no framework was found in this container.", width)
+		writeText(b, width, "– ", "No part of CUDA and no framework was found in this container.")
+	default:
+		writeText(b, width, "✓ ", "Nothing found in this container stands against this driver and these GPUs.")
 	}
-	return wrap("✓ Nothing found in this container stands against this driver and these GPUs.", width)
 }
 
 // unknown are the properties that a requirement hangs on and that are not known here.

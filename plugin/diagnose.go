@@ -227,7 +227,7 @@ func writeDiagnosis(out io.Writer, width int, s *inspect.Snapshot, d fixes.Diagn
 		for i, id := range d.Unexamined {
 			ids[i] = string(id)
 		}
-		b.WriteString(fill(strings.Join(ids, ", "), 96, "  "))
+		writeText(&b, 96, "  ", strings.Join(ids, ", "))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -167,14 +166,7 @@ func orderFamilies() []*family {
 func label(s string) string {
 	const most = 1024
 	s = harmlessName(strings.ToValidUTF8(s, "\ufffd"))
-	if len(s) <= most {
-		return s
-	}
-	for most := most; ; most-- {
-		if utf8.RuneStart(s[most]) {
-			return s[:most]
-		}
-	}
+	return strings.ToValidUTF8(s[:min(len(s), most)], "") // it ends between characters
 }
 
 // A metricsPage makes the metrics of one look. Labels change rarely: their pairs are kept from one look to the

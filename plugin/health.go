@@ -252,7 +252,7 @@ func writeHealth(out io.Writer, width int, a *healthAnswer) error {
 		if a.Status == fixes.Unhealthy {
 			sign = "✗"
 		}
-		b.WriteString(wrap(sign+" No running container has a GPU or asks for one: nothing to check.", width))
+		writeText(&b, width, sign+" ", "No running container has a GPU or asks for one: nothing to check.")
 	}
 	for _, c := range a.Containers {
 		who := "this container"
@@ -261,31 +261,31 @@ func writeHealth(out io.Writer, width int, a *healthAnswer) error {
 		}
 		switch c.Status {
 		case fixes.Skipped:
-			b.WriteString(wrap(fmt.Sprintf("– %s: no GPU is expected: skipped", who), width))
+			writeText(&b, width, "– ", who+": no GPU is expected: skipped")
 		case fixes.Healthy:
-			text := "✓ " + who + ": the GPU is there and answers"
+			text := who + ": the GPU is there and answers"
 			if len(c.Devices) > 0 {
-				text = fmt.Sprintf("✓ %s: %s there and open", who, strings.Join(c.Devices, ", "))
+				text = fmt.Sprintf("%s: %s there and open", who, strings.Join(c.Devices, ", "))
 			} else if c.Devices == nil && len(c.NotSeen) > 0 {
-				text = "✓ " + who + ": nothing speaks against its GPU"
+				text = who + ": nothing speaks against its GPU"
 			}
-			b.WriteString(wrap(fmt.Sprintf("%s (expected by %s)", harmlessName(text), harmlessName(strings.Join(c.Because, ", "))), width))
+			writeText(&b, width, "✓ ", fmt.Sprintf("%s (expected by %s)", harmlessName(text), harmlessName(strings.Join(c.Because, ", "))))
 		default:
 			if c.Problem != "" {
-				b.WriteString(wrap("✗ "+who+": "+harmlessName(c.Problem), width))
+				writeText(&b, width, "✗ ", who+": "+harmlessName(c.Problem))
 			}
 			for _, f := range c.Findings {
-				b.WriteString(wrap(fmt.Sprintf("✗ %s: %s: %s", who, f.ID, f.Title), width))
+				writeText(&b, width, "✗ ", fmt.Sprintf("%s: %s: %s", who, f.ID, f.Title))
 				for _, e := range f.Evidence {
-					b.WriteString(wrap("  "+harmlessName(e.Source+": "+e.Text), width))
+					writeText(&b, width, "  ", harmlessName(e.Source+": "+e.Text))
 				}
 				if len(f.Steps) > 0 {
-					b.WriteString(wrap("  Next: "+harmlessName(f.Steps[0]), width))
+					writeText(&b, width, "  ", "Next: "+harmlessName(f.Steps[0]))
 				}
 			}
 		}
 		for _, text := range c.NotSeen {
-			b.WriteString(wrap("  not seen: "+harmlessName(text), width))
+			writeText(&b, width, "  ", "not seen: "+harmlessName(text))
 		}
 	}
 	_, err := io.WriteString(out, b.String())

@@ -174,10 +174,11 @@ func writeCluster(out io.Writer, width int, a clusterAnswer, namespace string) e
 	}
 	for _, r := range a.Sources {
 		if r.Error != "" {
-			b.WriteString(wrap(harmlessName(fmt.Sprintf("! %s: %s", r.Name, r.Error)), width))
+			writeText(&b, width, "! ", harmlessName(r.Name+": "+r.Error))
 		}
 	}
-	b.WriteString("\n" + wrap(mark(a.Verdict.Code)+" "+harmlessName(a.Verdict.Text), width))
+	b.WriteByte('\n')
+	writeText(&b, width, mark(a.Verdict.Code)+" ", harmlessName(a.Verdict.Text))
 	if a.Verdict.Next != "" {
 		b.WriteString("  Next: " + a.Verdict.Next + "\n")
 	}
@@ -347,15 +348,15 @@ func writePodFindings(out io.Writer, width int, c *inspect.Cluster, pods []*insp
 		b.WriteString("\n")
 	}
 	if len(findings) == 0 {
-		text := "✓ No GPU pod waits or fails."
+		text := "No GPU pod waits or fails."
 		if len(pods) == 1 {
-			text = fmt.Sprintf("✓ Nothing found that keeps %s/%s from its GPU: it is %s.", pods[0].Namespace, pods[0].Name, strings.ToLower(pods[0].Phase))
+			text = fmt.Sprintf("Nothing found that keeps %s/%s from its GPU: it is %s.", pods[0].Namespace, pods[0].Name, strings.ToLower(pods[0].Phase))
 		}
-		b.WriteString(wrap(harmlessName(text), width))
+		writeText(&b, width, "✓ ", harmlessName(text))
 	}
 	for _, r := range c.Sources {
 		if r.Error != "" {
-			b.WriteString(wrap(harmlessName(fmt.Sprintf("! %s: %s", r.Name, r.Error)), width))
+			writeText(&b, width, "! ", harmlessName(r.Name+": "+r.Error))
 		}
 	}
 	_, err := io.WriteString(out, b.String())

@@ -244,55 +244,31 @@ func shorten(s string, width int) string {
 	return runewidth.Truncate(s, width, "…")
 }
 
-// wrap breaks a sentence between words so that the terminal does not break it within one. What follows the first
-// line is indented by two cells; a width of 0 is a terminal's that nobody knows.
-func wrap(s string, width int) string {
-	if width <= 0 || cells(s) <= width {
-		return s + "\n"
-	}
-	first := ""
-	if strings.HasPrefix(s, "  ") {
-		first = "  "
-	}
-	return fillLines(s, width, first, "  ")
-}
-
-// fill breaks a text at blanks into lines of at most width cells, each with prefix in front.
-func fill(text string, width int, prefix string) string {
-	return fillLines(text, width, prefix, prefix)
-}
-
-func fillLines(text string, width int, first, next string) string {
-	var b strings.Builder
-	prefix, line := first, ""
-	for _, word := range strings.Fields(text) {
-		switch {
-		case line == "":
-			line = word
-		case cells(prefix)+cells(line)+1+cells(word) > width:
-			b.WriteString(prefix + line + "\n")
-			prefix, line = next, word
-		default:
-			line += " " + word
-		}
-	}
-	if line != "" {
-		b.WriteString(prefix + line + "\n")
-	}
-	return b.String()
-}
-
 // widestText is what a line of prose may have in a wide terminal: longer ones are hard to read.
 const widestText = 100
 
-// writeText writes a sentence behind a label, broken between words, its further lines below its first. Where the width
-// is not known, as in a file, it stays one line, for grep.
+// writeText writes a sentence behind a label, broken between words so that the terminal does not break it within one, its
+// further lines below its first. Where the width is not known, as in a file, it stays one line, for grep.
 func writeText(b *strings.Builder, width int, label, text string) {
-	if width <= 0 {
+	width = min(width, widestText)
+	if width <= 0 || cells(label)+cells(text) <= width {
 		b.WriteString(label + text + "\n")
 		return
 	}
-	b.WriteString(fillLines(text, min(width, widestText), label, strings.Repeat(" ", cells(label))))
+	line, words := label, 0
+	for _, word := range strings.Fields(text) {
+		switch {
+		case words == 0:
+			line += word
+		case cells(line)+1+cells(word) > width:
+			b.WriteString(line + "\n")
+			line, words = strings.Repeat(" ", cells(label))+word, 0
+		default:
+			line += " " + word
+		}
+		words++
+	}
+	b.WriteString(line + "\n")
 }
 
 // writeStep writes a step of a finding behind a label. Its command stays in one piece, so that it can be copied, on a line

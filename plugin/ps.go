@@ -157,9 +157,9 @@ func cannotList(s *inspect.Snapshot) error {
 func warnSources(stderr io.Writer, contextName string, s *inspect.Snapshot) {
 	for _, line := range sourceLines(s) {
 		if contextName != "" {
-			line = "! " + harmlessName(contextName) + ": " + strings.TrimPrefix(line, "! ")
+			line = harmlessName(contextName) + ": " + line
 		}
-		fmt.Fprintln(stderr, line)
+		fmt.Fprintln(stderr, "! "+line)
 	}
 }
 

@@ -40,15 +40,15 @@ func writeStatus(out io.Writer, width int, a statusAnswer) error {
 	if lines := sourceLines(a.Snapshot); len(lines) > 0 {
 		b.WriteString("\n")
 		for _, line := range lines {
-			b.WriteString(wrap(line, width))
+			writeText(&b, width, "! ", line)
 		}
 	}
 	if b.Len() > 0 {
 		b.WriteString("\n")
 	}
-	b.WriteString(wrap(mark(a.Verdict.Code)+" "+harmlessName(a.Verdict.Text), width))
+	writeText(&b, width, mark(a.Verdict.Code)+" ", harmlessName(a.Verdict.Text))
 	if a.Verdict.Next != "" {
-		b.WriteString(wrap("  Next: "+harmlessName(a.Verdict.Next), width))
+		writeText(&b, width, "  ", "Next: "+harmlessName(a.Verdict.Next))
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
@@ -347,10 +347,10 @@ func sourceLines(s *inspect.Snapshot) []string {
 		if r.Error == "" || r.Absent || engineAway && (r.Name == "engine" || r.Name == "containers") {
 			continue
 		}
-		lines = append(lines, harmlessName(fmt.Sprintf("! %s: %s", r.Name, r.Error)))
+		lines = append(lines, harmlessName(r.Name+": "+r.Error))
 	}
 	for _, p := range fileProblems(s) {
-		lines = append(lines, harmlessName(fmt.Sprintf("! %s: %s", at(p), p.Message)))
+		lines = append(lines, harmlessName(at(p)+": "+p.Message))
 	}
 	return lines
 }

@@ -208,13 +208,16 @@ func (t *topScreen) headline() string {
 func (t *topScreen) warnings() []string {
 	lines := sourceLines(t.frame)
 	if len(lines) > 2 {
-		lines = append(lines[:1], fmt.Sprintf("! and %d more sources could not be read", len(lines)-1))
+		lines = append(lines[:1], fmt.Sprintf("and %d more sources could not be read", len(lines)-1))
 	}
 	if e := t.frame.Engine; e != nil && e.Version == "" && e.Error != "" {
-		lines = append([]string{"! engine: " + harmlessName(e.Error)}, lines...)
+		lines = append([]string{"engine: " + harmlessName(e.Error)}, lines...)
 	}
 	if t.ended != "" {
-		lines = append(lines, "! "+harmlessName(t.ended))
+		lines = append(lines, harmlessName(t.ended))
+	}
+	for i, line := range lines {
+		lines[i] = "! " + line
 	}
 	return lines
 }
