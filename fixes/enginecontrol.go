@@ -385,7 +385,7 @@ func DialEngine(endpoint string) (EngineControl, error) {
 	if !strings.HasPrefix(endpoint, "unix://") && !strings.HasPrefix(endpoint, "npipe://") {
 		return nil, fmt.Errorf("%s is not the engine of this machine", endpoint)
 	}
-	return client.New(client.WithHost(endpoint))
+	return inspect.EngineClient(endpoint, client.WithHost(endpoint))
 }
 
 // onPath tells if a program is in one of the folders of a search path.

@@ -15,6 +15,8 @@ import (
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+
+	"github.com/docker-gpu/docker-gpu/inspect"
 )
 
 // RecreateStep makes a container anew with another setting that cannot be changed on one that exists:
@@ -338,7 +340,7 @@ func saysSomething(value any) bool {
 // askedMAC is what --mac-address said. Engines tell that no longer since API 1.44, but still to those who ask
 // as older clients do.
 func askedMAC(ctx context.Context, endpoint, id string) (mac network.HardwareAddr, err error) {
-	older, err := client.New(client.WithHost(endpoint), client.WithAPIVersion("1.43"))
+	older, err := inspect.EngineClient(endpoint, client.WithHost(endpoint), client.WithAPIVersion("1.43"))
 	if err != nil {
 		return nil, err
 	}

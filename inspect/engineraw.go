@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -84,12 +85,10 @@ type socketReader struct {
 
 type socketConn struct {
 	net.Conn
+	head *allowance // of the answer's status and header, which have no bound of their own
 	from *bufio.Reader
 	used bool
 }
-
-// mostContainer bounds what is believed of one container; real answers are below 100 KiB.
-const mostContainer = 16 << 20
 
 // headerLines are the user's own headers, as they are sent.
 func headerLines(headers map[string]string) string {
@@ -148,10 +147,12 @@ func (r *socketReader) exchange(ctx context.Context, conn *socketConn, path stri
 	if _, err := io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: docker\r\n"+r.headers+"\r\n"); err != nil {
 		return false, err
 	}
+	conn.head.again()
 	resp, err := http.ReadResponse(conn.from, nil)
 	if err != nil {
 		return false, err
 	}
+	conn.head.left = math.MaxInt64
 	err = answer(resp)
 	rest, _ := io.Copy(io.Discard, io.LimitReader(resp.Body, 4<<10))
 	return rest < 4<<10 && !resp.Close && resp.Body.Close() == nil, err
@@ -170,7 +171,11 @@ func (r *socketReader) connect(ctx context.Context) (*socketConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &socketConn{Conn: conn, from: bufio.NewReaderSize(conn, 16<<10)}, nil
+	if bound, is := conn.(*boundConn); is { // what is read here is bounded as it is read
+		conn = bound.Conn
+	}
+	head := allow(conn, mostAnswerHead)
+	return &socketConn{Conn: conn, head: head, from: bufio.NewReaderSize(head, 16<<10)}, nil
 }
 
 // refusal is what the engine says where it does not answer.
@@ -262,20 +267,18 @@ func (r *socketReader) list(ctx context.Context, all bool, each func(container.S
 	return r.ask(ctx, path, func(body io.Reader) error { return decodeContainers(body, each) })
 }
 
-// mostContainers bounds what is believed of the list; 10,000 containers make 20 MiB.
-const mostContainers = 256 << 20
-
 // decodeContainers reads the engine's array element by element. One that is cut off is an error: what is
 // missing must not look as if it were not there.
 func decodeContainers(body io.Reader, each func(container.Summary)) error {
-	limited := &io.LimitedReader{R: body, N: mostContainers}
-	dec := json.NewDecoder(limited)
+	one := allow(allow(body, mostContainers), mostSingle)
+	dec := json.NewDecoder(one)
 	start, err := dec.Token()
 	if err == nil && start != json.Delim('[') {
 		err = errors.New("the engine's answer is no list")
 	}
 	for err == nil && dec.More() {
 		var item leanSummary
+		one.again()
 		if err = ignoreKind(dec.Decode(&item)); err == nil && item.ID == "" {
 			err = errors.New("the engine lists a container without id")
 		}
@@ -289,8 +292,6 @@ func decodeContainers(body io.Reader, each func(container.Summary)) error {
 	switch {
 	case err == nil:
 		return nil
-	case limited.N <= 0:
-		err = errors.New("the engine's answer is larger than 256 MiB")
 	case errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
 	}
@@ -306,8 +307,8 @@ func (r *socketReader) inspect(ctx context.Context, id string) (container.Inspec
 		}
 		defer r.buffers.Put(buf)
 		buf.Reset()
-		if n, err := buf.ReadFrom(io.LimitReader(body, mostContainer+1)); err != nil || n > mostContainer {
-			return fmt.Errorf("container %.12s: %w", id, errors.Join(err, errTooLarge(n)))
+		if _, err := buf.ReadFrom(allow(body, mostSingle)); err != nil {
+			return fmt.Errorf("container %.12s: %w", id, err)
 		}
 		if err := lean.decode(buf.Bytes()); err != nil {
 			return fmt.Errorf("container %.12s: %w", id, err)
@@ -327,13 +328,6 @@ func (l *leanContainer) decode(data []byte) error {
 	}
 	if l.ID == "" {
 		return errors.New("the engine's answer is no container")
-	}
-	return nil
-}
-
-func errTooLarge(n int64) error {
-	if n > mostContainer {
-		return errors.New("the engine's answer is larger than 16 MiB")
 	}
 	return nil
 }

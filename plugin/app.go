@@ -60,7 +60,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 		if headers := a.cli.ConfigFile().HTTPHeaders; len(headers) > 0 {
 			opts = append(opts, client.WithHTTPHeaders(headers))
 		}
-		return client.New(append(opts, client.WithUserAgent(command.UserAgent()))...)
+		return inspect.EngineClient(endpoint.Host, append(opts, client.WithUserAgent(command.UserAgent()))...)
 	}
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
 		m.Open = inspect.OpenFromChild(self, openCommand)

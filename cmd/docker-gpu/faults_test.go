@@ -102,7 +102,7 @@ type faultyEngine struct {
 }
 
 // faultsOfEngines are what an engine may do in place of answering.
-var faultsOfEngines = []string{"hangs", "crashes", "stops halfway", "hangs halfway", "talks nonsense", "says null", "says something else", "fails", "refuses"}
+var faultsOfEngines = []string{"hangs", "crashes", "stops halfway", "hangs halfway", "talks nonsense", "says null", "says something else", "fails", "refuses", "never ends", "has a header without end"}
 
 const faultyContainer = "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"
 
@@ -224,6 +224,27 @@ func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
 	case "fails":
 		w.WriteHeader(http.StatusInternalServerError)
 		_, _ = io.WriteString(w, `{"message":"something \u001b[2J broke"}`)
+	case "never ends", "has a header without end":
+		begin := append([]byte(nil), answer[:min(1, len(answer))]...) // it looks well, and one text in it goes on and on
+		switch {
+		case how != "never ends":
+			begin = []byte("HTTP/1.1 200 OK\r\nX-More: ")
+		case string(begin) == "[":
+			begin = []byte(`[{"ID":"`)
+		case string(begin) == "{":
+			begin = []byte(`{"ID":"`)
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if how == "never ends" {
+			_, err = io.WriteString(conn, "HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+		}
+		for more := bytes.Repeat([]byte("a"), 64<<10); err == nil; begin = more {
+			_, err = conn.Write(begin)
+		}
 	case "refuses":
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"message":"authorization denied by plugin"}`)
@@ -325,6 +346,9 @@ func (m *faultyMachine) run(t *testing.T, what string, args ...string) (stdout, 
 	what = what + ": " + strings.Join(args, " ")
 	if ctx.Err() != nil {
 		t.Errorf("%s: hangs", what)
+	}
+	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok && used.Maxrss > 2<<20 { // in KiB; far more than any needs
+		t.Errorf("%s: took %d MiB of memory", what, used.Maxrss>>10)
 	}
 	code = cmd.ProcessState.ExitCode()
 	if code != 0 && code != 1 {
