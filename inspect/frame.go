@@ -21,6 +21,7 @@ type Frames struct {
 	elsewhere string        // why this machine's GPUs are not the engine's; empty: they are
 	known     map[string]int
 	last      *Snapshot           // the frame before
+	whole     bool                // NVML and /proc told all of it, and the engine was asked about nothing
 	ids       map[string][]string // container ids by cgroup
 }
 
@@ -43,9 +44,19 @@ func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.C
 	nvml := Reading{Name: NVMLSource.Name, Note: f.elsewhere}
 	if f.elsewhere == "" {
 		var patch Patch
-		patch, nvml = then(ctx, m, f.each, NVMLSource.Name, func(ctx context.Context, m Machine) (Patch, error) { return readNVMLBy(ctx, m, ask) })
+		still := false
+		patch, nvml = then(ctx, m, f.each, NVMLSource.Name, func(ctx context.Context, m Machine) (Patch, error) {
+			answer, err := ask(ctx)
+			if err == nil && answer.Unchanged && f.whole && f.earlier == earlier && m.Seen.same(m.Now()) {
+				return func(*Snapshot) { still = true }, nil
+			}
+			return readNVMLBy(ctx, m, func(context.Context) (*NVMLAnswer, error) { return answer, err })
+		})
 		if patch != nil {
 			patch(s)
+		}
+		if still {
+			return f.again(s.TakenAt, nvml)
 		}
 	}
 	f.resolve(s, earlier)
@@ -65,7 +76,18 @@ func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.C
 		attribute(s, f.known, f.containerIDs)
 	}
 	f.earlier, f.last = earlier, s
+	f.whole = !asked && nvml.Error == "" && !nvml.TimedOut && processes.Error == "" && !processes.TimedOut
 	return s
+}
+
+// again is the frame before at another moment: it shares all that is in it, of which nothing is another.
+func (f *Frames) again(now time.Time, nvml Reading) *Snapshot {
+	s := *f.last
+	s.TakenAt = now
+	s.Sources = slices.Clone(s.Sources)
+	s.Sources[len(s.Sources)-2] = nvml
+	f.last = &s
+	return &s
 }
 
 // resolve is [resolve] with what the frame before knew already: the grants, where neither the containers nor the

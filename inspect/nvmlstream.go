@@ -24,6 +24,7 @@ type NVMLStream struct {
 	child      *streamChild
 	still      map[int]GPU     // by index, as the child told them last
 	figures    gpu.Unpacker    // for what it tells on top of that
+	told       []byte          // the last line of figures
 	left       <-chan struct{} // the child that was dropped last; closed when the system has ended it
 	failures   int
 	notBefore  time.Time
@@ -186,8 +187,11 @@ func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, erro
 		if err != nil {
 			return nil, fmt.Errorf("NVML child: %w", err)
 		}
+		answer.Unchanged = bytes.Equal(line, s.told)
+		s.told = line
 		return answer, nil
 	}
+	s.told = nil
 	answer, err := decodeNVML(line)
 	if err != nil {
 		return nil, err
@@ -221,7 +225,7 @@ func (s *NVMLStream) complete(answer *NVMLAnswer) error {
 // drop ends the child without waiting for it: one that hangs in the driver outlives even SIGKILL.
 func (s *NVMLStream) drop() {
 	c := s.child
-	s.child, s.left, s.still, s.figures = nil, c.ended, nil, gpu.Unpacker{}
+	s.child, s.left, s.still, s.figures, s.told = nil, c.ended, nil, gpu.Unpacker{}, nil
 	_ = c.cmd.Process.Kill()
 	_ = c.stdin.Close()
 	go func() { // what it still says is for nobody

@@ -29,6 +29,7 @@ type ProcessesSeen struct {
 
 	mu     sync.Mutex
 	known  map[int]seenProcess
+	blank  bool            // of one of those in the last reading nothing is known
 	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
 	others map[string]bool // ids that this engine does not know
 	proves string          // id of a container that /proc names
@@ -81,11 +82,13 @@ func seeProcesses(m Machine, gpus []GPU) {
 		}
 	}
 	listed := map[int]bool{}
+	seen.blank = false
 	visit := func(processes []GPUProcess) {
 		for i := range processes {
 			p := &processes[i]
 			listed[p.PID] = true
 			seen.see(m.Root, p, latest, keep, now)
+			seen.blank = seen.blank || p.Cgroup == ""
 			if p.Cgroup == "" && !p.Gone {
 				p.ContainerID = seen.owners[p.PID]
 			}
@@ -165,7 +168,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		p.Name, p.Cgroup = k.name, k.cgroup
 		return
 	}
-	if k, ok := s.known[p.PID]; ok && k.alive.held() && k.cgroup != "" && k.started <= latest && now.Sub(k.named) < min(s.NamesFor, soonest<<min(k.looks, 16)) {
+	if k, ok := s.known[p.PID]; ok && k.fresh(s, now) && k.started <= latest {
 		k.used = true
 		s.known[p.PID] = k
 		p.Name, p.Cgroup = k.name, k.cgroup
@@ -227,6 +230,29 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	}
 	s.known[p.PID] = k
 	p.Name, p.Cgroup = k.name, k.cgroup
+}
+
+// fresh tells if all that was read of a process that has not ended is told again without a look.
+func (k *seenProcess) fresh(s *ProcessesSeen, now time.Time) bool {
+	return k.alive.held() && k.cgroup != "" && now.Sub(k.named) < min(s.NamesFor, soonest<<min(k.looks, 16))
+}
+
+// same tells if another reading of the same processes would tell of each what the last one told.
+func (s *ProcessesSeen) same(now time.Time) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.blank {
+		return false
+	}
+	for _, k := range s.known {
+		if !k.fresh(s, now) {
+			return false
+		}
+	}
+	return len(s.ended()) == 0
 }
 
 // openStat keeps a process's file open, which spares the way to it at every reading. Nil where it cannot, or

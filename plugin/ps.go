@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -115,6 +116,7 @@ func psSources(o *psOptions) []inspect.Source {
 }
 
 func runPs(ctx context.Context, app *app, o *psOptions) error {
+	debug.SetGCPercent(50) // most of what is read of a thousand containers is garbage at once
 	if o.allContexts {
 		return runPsAll(ctx, app, o)
 	}

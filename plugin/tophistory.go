@@ -26,6 +26,8 @@ func (s *strip) add(v float64) {
 	}
 }
 
+func (s *strip) newest() float64 { return s.values[len(s.values)-1] }
+
 // draw is the newest width values, a block each, of eight heights up to most.
 func (s *strip) draw(width int, most float64) string {
 	if width <= 0 {
@@ -62,6 +64,14 @@ type past struct {
 
 // remember adds a frame to the history, and forgets what is not in it any more.
 func (t *topScreen) remember(s *inspect.Snapshot) {
+	if t.before != nil && s != t.since { // nothing has moved
+		for _, p := range t.history {
+			p.util.add(p.util.newest())
+			p.held.add(p.held.newest())
+			p.last = s
+		}
+		return
+	}
 	add := func(key string, util, held float64) {
 		p := t.history[key]
 		if p == nil {

@@ -79,7 +79,9 @@ func (m *topModel) take(msg tea.Msg) tea.Cmd {
 			if err := t.show(msg.s); err != nil {
 				t.notice = err.Error()
 			}
-			t.keepSelection()
+			if t.since == t.frame {
+				t.keepSelection()
+			}
 		}
 		if msg.note != "" {
 			t.ended = msg.note

@@ -29,7 +29,8 @@ type sorting struct {
 type topScreen struct {
 	frame   *inspect.Snapshot
 	before  *inspect.Snapshot
-	history map[string]*past // by GPU ("gpu 0") and container id
+	since   *inspect.Snapshot // the first of the frames that told what this one tells, but for the time
+	history map[string]*past  // by GPU ("gpu 0") and container id
 	every   time.Duration
 
 	columns   []string // of the GPUs
@@ -53,6 +54,7 @@ type topScreen struct {
 
 	containerRows rowsOf[*psRow]
 	processRows   rowsOf[topProcess]
+	drawn         [panes]drawnTable
 }
 
 func newTopScreen(every time.Duration, columns []string) *topScreen {
@@ -65,6 +67,9 @@ func (t *topScreen) show(s *inspect.Snapshot) error {
 	if t.frame != nil {
 		t.before = t.frame
 	}
+	if t.since == nil || !sameMoment(t.frame, s) {
+		t.since = s
+	}
 	t.frame = s
 	var err error
 	if t.wanted != "" {
@@ -75,6 +80,15 @@ func (t *topScreen) show(s *inspect.Snapshot) error {
 	}
 	t.remember(s)
 	return err
+}
+
+// sameMoment tells of two frames if they share all that they tell: nothing moved from one to the other.
+func sameMoment(a, b *inspect.Snapshot) bool {
+	return sameArray(a.GPUs, b.GPUs) && sameArray(a.Containers, b.Containers) && a.Engine == b.Engine && a.Driver == b.Driver
+}
+
+func sameArray[T any](a, b []T) bool {
+	return (a == nil) == (b == nil) && len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func gpuKey(g *inspect.GPU) string { return "gpu " + strconv.Itoa(g.Index) }
@@ -111,16 +125,19 @@ func (t *topScreen) draw(width, height int) []topLine {
 	case t.picking:
 		return t.bottom(append(lines, t.pickLines(width, height-len(lines)-1)...), width, height)
 	}
-	gpus, containers, processes := t.gpuTable(width), t.containerTable(width), t.processTable(width)
+	tables := [panes]*paneTable{paneGPUs: t.gpuTable(width)}
+	for pane := paneContainers; pane < panes; pane++ {
+		tables[pane] = t.stillTable(pane, width)
+	}
 	if height > 0 {
 		room := height - len(lines) - 1
-		sizes := share(room, len(gpus.keys)+1, len(containers.keys)+1, len(processes.keys)+1)
-		for i, table := range []*paneTable{gpus, containers, processes} {
-			lines = append(lines, table.lines(sizes[i], t.pane == i)...)
+		sizes := share(room, len(tables[paneGPUs].keys)+1, len(tables[paneContainers].keys)+1, len(tables[paneProcesses].keys)+1)
+		for pane := range tables {
+			lines = append(lines, t.linesOf(pane, tables[pane], sizes[pane])...)
 		}
 		return t.bottom(lines, width, height)
 	}
-	for _, table := range []*paneTable{gpus, containers, processes} {
+	for _, table := range tables {
 		if len(lines) > 1 && len(table.keys) > 0 {
 			lines = append(lines, topLine{})
 		}

@@ -194,11 +194,50 @@ type rowsOf[T any] struct {
 }
 
 func rowsFor[T any](t *topScreen, pane int) rowsOf[T] {
-	return rowsOf[T]{frame: t.frame, filter: t.filter, follow: t.follow, sort: t.sorts[pane]}
+	return rowsOf[T]{frame: t.since, filter: t.filter, follow: t.follow, sort: t.sorts[pane]}
 }
 
 func (r rowsOf[T]) sameAs(other rowsOf[T]) bool {
 	return r.frame == other.frame && r.filter == other.filter && r.follow == other.follow && r.sort == other.sort
+}
+
+// A drawnTable is what was drawn of a table last, for as long as nothing in it moves: on most machines most figures
+// stand still at most times.
+type drawnTable struct {
+	of       rowsOf[struct{}]
+	width    int
+	selected string
+	table    *paneTable
+
+	size  int
+	focus bool
+	lines []topLine
+}
+
+// stillTable is the table of containers or processes, as it was if nothing in it is another.
+func (t *topScreen) stillTable(pane, width int) *paneTable {
+	d := &t.drawn[pane]
+	now := drawnTable{of: rowsFor[struct{}](t, pane), width: width, selected: t.selected[pane]}
+	moves := pane == paneContainers && t.follow != "" // the history below it
+	if d.table != nil && !moves && d.of.sameAs(now.of) && d.width == width && d.selected == now.selected {
+		return d.table
+	}
+	if pane == paneContainers {
+		now.table = t.containerTable(width)
+	} else {
+		now.table = t.processTable(width)
+	}
+	*d = now
+	return d.table
+}
+
+// linesOf are the lines of a table that has this room.
+func (t *topScreen) linesOf(pane int, table *paneTable, size int) []topLine {
+	d, focus := &t.drawn[pane], t.pane == pane
+	if d.table != table || d.lines == nil || d.size != size || d.focus != focus {
+		d.table, d.size, d.focus, d.lines = table, size, focus, table.lines(size, focus)
+	}
+	return d.lines
 }
 
 // containers are the rows of their table, filtered and sorted; the host's last.

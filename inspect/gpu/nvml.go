@@ -21,6 +21,8 @@ type Answer struct {
 	Topology *Topology `json:"topology,omitempty"`
 	Absent   string    `json:"absent,omitempty"`
 	Kept     []int     `json:"kept,omitempty"` // GPUs of which only what moves is told: the rest is as in the answer before
+
+	Unchanged bool `json:"-"` // it tells word for word what the answer before told, to the same question
 }
 
 // request is what a line of input asks the child for.
