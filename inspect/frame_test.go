@@ -3,6 +3,8 @@ package inspect
 import (
 	"context"
 	"errors"
+	"os"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -74,5 +76,51 @@ func TestFramesOfARemoteEngine(t *testing.T) {
 	s := NewFrames(m, time.Minute).Next(t.Context(), earlier, m.NVML)
 	if s.GPUs != nil || s.Sources[len(s.Sources)-2].Note == "" {
 		t.Errorf("%+v %+v", s.GPUs, s.Sources)
+	}
+}
+
+// A frame in which nothing moved shares all with the one before, but the time; one in which a process ended does not.
+func TestFramesThatStandStill(t *testing.T) {
+	if !holdProcess(os.Getpid()).held() {
+		t.Skip("this system has no pidfd_open")
+	}
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	clock := time.Unix(1000, 0)
+	m := processMachine("/", &listEngine{running: []Container{}})
+	m.Now, m.Seen = func() time.Time { return clock }, &ProcessesSeen{NamesFor: time.Minute}
+	earlier := Collect(t.Context(), m, time.Minute, EngineSource, ContainersSource(false))
+	frames := NewFrames(m, time.Minute)
+	pid := cmd.Process.Pid
+	next := func(unchanged bool, util uint32) *Snapshot {
+		clock = clock.Add(100 * time.Millisecond)
+		return frames.Next(t.Context(), earlier, func(context.Context) (*NVMLAnswer, error) {
+			return &NVMLAnswer{Unchanged: unchanged, GPUs: []GPU{{UUID: "GPU-a", GPUUtilPercent: &util, Processes: []GPUProcess{{PID: pid}}}}}, nil
+		})
+	}
+	shares := func(a, b *Snapshot) bool { return &a.GPUs[0] == &b.GPUs[0] }
+	first := next(false, 1)
+	second := next(true, 1)
+	if !shares(first, second) || !second.TakenAt.After(first.TakenAt) || len(second.Sources) != len(first.Sources) {
+		t.Errorf("nothing moved: %+v, before %+v", second, first)
+	}
+	if third := next(false, 2); shares(second, third) || *third.GPUs[0].GPUUtilPercent != 2 {
+		t.Errorf("a figure moved: %+v", third)
+	}
+	if s := next(true, 2); s.GPUs[0].Processes[0].Name != "sleep" {
+		t.Errorf("the process has lost its name: %+v", s.GPUs[0].Processes)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if s := next(true, 2); s.GPUs[0].Processes[0].Name != "" {
+		t.Errorf("a process that has ended is told again: %+v", s.GPUs[0].Processes)
+	}
+	earlier = Collect(t.Context(), m, time.Minute, EngineSource, ContainersSource(false))
+	last := next(true, 2)
+	if again := next(true, 2); shares(again, last) { // of the process nothing is known: it is looked for each time
+		t.Errorf("told again: %+v", again.GPUs[0].Processes)
 	}
 }

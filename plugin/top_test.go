@@ -477,3 +477,70 @@ func await(t *testing.T, what string, so func() bool) {
 		}
 	}
 }
+
+// What is drawn of frames in which nothing moves is what would be drawn of any others with the same figures.
+func TestTopStandsStill(t *testing.T) {
+	for name, file := range map[string]string{"eight": "../examples/snapshots/eight-gpus.json", "mig": sharedGPUs} {
+		lazy, fresh := newTopScreen(time.Second, defaultTopColumns), newTopScreen(time.Second, defaultTopColumns)
+		actions := []string{"", "", "tab", "down", "", "F6", "", "filter", "", "unfilter", "", "enter", "", "", "esc", "narrow", "", "moves", ""}
+		var last *inspect.Snapshot
+		width := 160
+		for i, action := range actions {
+			moment := framesOf(t, file, 1)[0]
+			if action == "moves" {
+				moment.GPUs[0].GPUUtilPercent = new(uint32(99))
+				for c := range moment.Containers {
+					moment.Containers[c].Name += "-renamed"
+				}
+			}
+			moment.TakenAt = moment.TakenAt.Add(time.Duration(i) * time.Second)
+			still := moment
+			if last != nil && action != "moves" {
+				shared := *last
+				shared.TakenAt = moment.TakenAt
+				still = &shared
+			}
+			if action == "" && len(actions)-1 == i { // after the change the whole machine stays as it has become
+				moment = copiedSnapshot(t, last)
+				moment.TakenAt = still.TakenAt
+			}
+			last = still
+			var drawn [2]string
+			for j, screen := range []*topScreen{lazy, fresh} {
+				model := &topModel{screen: screen, ctx: t.Context()}
+				model.take(frameMsg{s: []*inspect.Snapshot{still, moment}[j]})
+				switch action {
+				case "filter":
+					screen.filter = "train"
+				case "unfilter":
+					screen.filter = ""
+				case "narrow":
+					width = 80
+				case "tab", "down", "F6", "enter", "esc":
+					model.key(key(action))
+				}
+				screen.keepFocus()
+				drawn[j] = textOf(screen.draw(width, 40))
+			}
+			if diff := cmp.Diff(drawn[1], drawn[0]); diff != "" {
+				t.Errorf("%s, frame %d after %q (-want +got):\n%s", name, i, action, diff)
+			}
+		}
+		if fresh.since != fresh.frame || lazy.since == lazy.frame {
+			t.Errorf("%s: both screens took the same way", name)
+		}
+	}
+}
+
+func copiedSnapshot(t *testing.T, s *inspect.Snapshot) *inspect.Snapshot {
+	t.Helper()
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &inspect.Snapshot{}
+	if err := json.Unmarshal(data, c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
