@@ -167,6 +167,14 @@ func hostOfEngine(info system.Info) *Host {
 	return h
 }
 
+// errLate is a [context.DeadlineExceeded] in words.
+var errLate error = lateError{}
+
+type lateError struct{}
+
+func (lateError) Error() string        { return "no answer in time" }
+func (lateError) Is(target error) bool { return target == context.DeadlineExceeded }
+
 // whyUnreachable sorts an error of the connection, and says it in the user's words.
 func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, text string, wrapped error) {
 	var opErr *net.OpError
@@ -178,7 +186,7 @@ func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, te
 	case errors.Is(err, fs.ErrPermission) || strings.Contains(plain, "permission denied"):
 		return "denied", "permission denied", fmt.Errorf("%s: %w", endpoint, fs.ErrPermission)
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
-		return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, context.DeadlineExceeded)
+		return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, errLate)
 	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrNotExist) || strings.Contains(plain, "no such file or directory"):
 		return "no-socket", "there is no such socket", fmt.Errorf("%s: there is no such socket", endpoint)
 	case strings.Contains(plain, "command [ssh "): // docker's helper for ssh:// says what ssh said
@@ -202,7 +210,7 @@ func whyUnreachable(ctx context.Context, endpoint string, err error) (reason, te
 				case errors.Is(dialErr, syscall.ENETUNREACH), errors.Is(dialErr, syscall.EHOSTUNREACH):
 					return "no-route", "no network leads there", fmt.Errorf("%s: %w", endpoint, dialErr)
 				case ctx.Err() != nil:
-					return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, context.DeadlineExceeded)
+					return "timeout", "no answer in time", fmt.Errorf("%s: %w", endpoint, errLate)
 				}
 			} else {
 				conn.Close()

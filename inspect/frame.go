@@ -156,12 +156,17 @@ func WatchContainers(ctx context.Context, m Machine, changed func()) error {
 	if !ok {
 		return errors.New("this engine's events cannot be followed")
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stream := follower.Events(ctx, client.EventsListOptions{Filters: make(client.Filters).Add("type", "container").Add("event", containerEvents...)})
 	changed()
+	hangs := whenItHangs(ctx, api)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-hangs:
+			return err
 		case err := <-stream.Err:
 			if err == nil {
 				err = errors.New("the stream of events ended")

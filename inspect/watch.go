@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -87,16 +88,56 @@ func (w *ContainerWatch) follow(ctx context.Context) {
 	w.live, w.changed = true, true
 	w.swarm.changed = w.machine.Now()
 	w.mu.Unlock()
+	hangs := whenItHangs(ctx, api)
 	for {
 		select {
 		case message := <-result.Messages:
 			w.note(message)
+		case <-hangs: //nolint:errcheck // whoever watches asks the engine itself from now on
+			return
 		case <-result.Err: //nolint:errcheck // the same
 			return
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// How often an engine that is followed is asked if it answers at all, and how long that may take.
+var (
+	pingEvery    = 15 * time.Second
+	pingPatience = 10 * time.Second
+)
+
+// whenItHangs gives an error once an engine does not answer any more. Its events do not tell: they are as quiet where
+// nothing happens.
+func whenItHangs(ctx context.Context, api EngineAPI) <-chan error {
+	pinger, ok := api.(interface {
+		Ping(context.Context, client.PingOptions) (client.PingResult, error)
+	})
+	if !ok {
+		return nil
+	}
+	hangs := make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(pingEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			asking, cancel := context.WithTimeout(ctx, pingPatience)
+			_, err := pinger.Ping(asking, client.PingOptions{})
+			cancel()
+			if err != nil {
+				hangs <- fmt.Errorf("the engine does not answer: %w", err)
+				return
+			}
+		}
+	}()
+	return hangs
 }
 
 // note takes an event for what it changes. Most are of no matter: exec, attach, resize, top.

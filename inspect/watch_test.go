@@ -258,3 +258,44 @@ func TestCached(t *testing.T) {
 		}
 	}
 }
+
+// hangingEngine answers no ping any more once it hangs; its events stay as quiet as before.
+type hangingEngine struct {
+	*eventEngine
+	hung chan struct{} // closed: it hangs
+}
+
+func (e *hangingEngine) Ping(ctx context.Context, _ client.PingOptions) (client.PingResult, error) {
+	select {
+	case <-e.hung:
+		<-ctx.Done()
+		return client.PingResult{}, ctx.Err()
+	default:
+		return client.PingResult{}, nil
+	}
+}
+
+// An engine that hangs sends no event of it: whoever follows it hears of it all the same.
+func TestWatchersNoticeAnEngineThatHangs(t *testing.T) {
+	every, patience := pingEvery, pingPatience
+	pingEvery, pingPatience = time.Millisecond, 10*time.Millisecond
+	defer func() { pingEvery, pingPatience = every, patience }()
+	e := &hangingEngine{&eventEngine{inspected: map[string]int{}, followed: make(chan chan events.Message)}, make(chan struct{})}
+	m := Machine{Now: time.Now, Host: "unix:///sim", Dial: func(context.Context) (EngineAPI, error) { return e, nil }}
+	w := NewContainerWatch(m)
+	ended := make(chan error, 2)
+	go func() { w.follow(t.Context()); ended <- nil }()
+	<-e.followed
+	go func() { ended <- WatchContainers(t.Context(), m, func() {}) }()
+	<-e.followed
+	select {
+	case err := <-ended:
+		t.Fatalf("it answers, and is given up: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(e.hung)
+	told := errors.Join(<-ended, <-ended)
+	if told == nil || !errors.Is(told, context.DeadlineExceeded) {
+		t.Errorf("told: %v", told)
+	}
+}
