@@ -18,16 +18,17 @@ type Explanation struct {
 
 // Text is a text to explain. Name says where it comes from: a file, "logs of trainer".
 type Text struct {
-	Name   string
-	Reader io.Reader
+	Name        string
+	Reader      io.Reader
+	FromProgram bool // no person wrote it: no symptom of prose is looked for
 }
 
 // Explain reads a text to its end and names the cause of what it complains about.
 func Explain(r io.Reader) (Explanation, error) { return ExplainTexts(Text{Reader: r}) }
 
-// ExplainString explains an error message.
+// ExplainString explains the error message of a program.
 func ExplainString(name, text string) Explanation {
-	e, _ := ExplainTexts(Text{name, strings.NewReader(text)}) // reading from memory does not fail
+	e, _ := ExplainTexts(Text{Name: name, Reader: strings.NewReader(text), FromProgram: true}) // reading from memory does not fail
 	return e
 }
 
@@ -37,7 +38,7 @@ func ExplainTexts(texts ...Text) (Explanation, error) {
 	s := newScanner(symptoms())
 	var failed []error
 	for _, t := range texts {
-		if err := s.scan(t.Name, t.Reader); err != nil {
+		if err := s.scan(t.Name, t.Reader, !t.FromProgram); err != nil {
 			failed = append(failed, err)
 		}
 	}

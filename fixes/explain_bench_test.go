@@ -11,7 +11,7 @@ import (
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		s := newScanner(newSymptomIndex(Knowledge().Entries))
-		if err := s.scan("", strings.NewReader(`docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].`)); err != nil {
+		if err := s.scan("", strings.NewReader(`docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].`), true); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -31,6 +31,7 @@ type Symptom struct {
 	With   []string `yaml:"with,omitempty"`   // only where each of these matches somewhere in the text
 	Absent []string `yaml:"absent,omitempty"` // not where one of these matches somewhere in the text
 	Lines  int      `yaml:"lines,omitempty"`  // so many lines before and after belong to the message
+	Prose  bool     `yaml:"prose,omitempty"`  // how people put it, no program: only for texts of their length
 	Weight int      `yaml:"weight"`           // how surely it shows this very cause, 1 to 99
 
 	// Literals, one of which stands in every text that Match matches: lower case, without the

@@ -95,7 +95,7 @@ func DiagnosePod(c *inspect.Cluster, p *inspect.ClusterPod) []Finding {
 func explainPod(p *inspect.ClusterPod, texts []string) []Finding {
 	parts := make([]Text, len(texts))
 	for i, text := range texts {
-		parts[i] = Text{Name: "pod " + p.Namespace + "/" + p.Name, Reader: strings.NewReader(text)}
+		parts[i] = Text{Name: "pod " + p.Namespace + "/" + p.Name, Reader: strings.NewReader(text), FromProgram: true}
 	}
 	e, _ := ExplainTexts(parts...) // reading from memory does not fail
 	return slices.DeleteFunc(e.Findings, func(f Finding) bool { return f.Severity == Info })

@@ -111,6 +111,9 @@ func (s *scanner) ofNVIDIA(entry int) bool {
 
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
+	if ref.Prose && !w.prose {
+		return
+	}
 	match := w.match[h.symptom]
 	if match == nil {
 		match = patternOf(ref.Match, "i")

@@ -122,6 +122,9 @@ func goTable(playbook string, entries []Entry) []byte {
 				if s.Lines > 0 {
 					fmt.Fprintf(&b, "Lines: %d, ", s.Lines)
 				}
+				if s.Prose {
+					b.WriteString("Prose: true, ")
+				}
 				fmt.Fprintf(&b, "Weight: %d, ", s.Weight)
 				strs("Literals", s.Literals)
 				b.WriteString("},\n")

@@ -15,6 +15,7 @@ const (
 	windowSize = 512 << 10 // what is seen around a line at most
 	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
 	lineMax    = 2 << 10   // longer lines are taken in pieces
+	proseMax   = 64 << 10  // a longer text is a log, not what a person wrote: no symptom of prose is looked for
 )
 
 type textLine struct {
@@ -51,15 +52,17 @@ type window struct {
 	canonAt    int // line of canonText
 	canonText  string
 	squashText string
+	forgotten  bool // something was dropped
+	prose      bool // a person may have written it
 }
 
-// scan reads a text to its end.
-func (s *scanner) scan(source string, r io.Reader) error {
+// scan reads a text to its end. Prose tells if a person may have written it.
+func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	r, err := decoded(r)
 	if err != nil {
 		return err
 	}
-	w := &window{scanner: s, source: source, number: 1, search: s.index.literals.search()}
+	w := &window{scanner: s, source: source, number: 1, prose: prose, search: s.index.literals.search()}
 	w.buf = make([]byte, 0, 64<<10)
 	defer func() { s.lines += w.number }()
 	for {
@@ -75,6 +78,7 @@ func (s *scanner) scan(source string, r io.Reader) error {
 		w.buf = w.buf[:len(w.buf)+n]
 		w.split(err != nil)
 		if err != nil {
+			w.prose = w.prose && !w.forgotten && len(w.buf) <= proseMax
 			w.look(len(w.buf) + 1)
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -119,6 +123,9 @@ func (w *window) line(start, end int, cut bool) {
 	}
 	w.search.feed(unescape(text), func(literal int32) {
 		for _, s := range w.index.of[literal] {
+			if w.index.symptoms[s].Prose && (!w.prose || w.forgotten || start > proseMax) {
+				continue
+			}
 			if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
 				continue
 			}
@@ -198,6 +205,7 @@ func (w *window) forget() {
 		first = min(first, max(0, w.hits[0].line-wrapMax))
 	}
 	drop := w.begun
+	w.forgotten = true
 	if first < len(w.lines) {
 		drop = w.lines[first].start
 	}
