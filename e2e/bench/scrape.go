@@ -186,11 +186,16 @@ func (m *scrapeMachine) startExporter() error {
 	return fmt.Errorf("%s; it said: %s", want, m.said.String())
 }
 
-func (m *scrapeMachine) end() {
+func (m *scrapeMachine) endExporter() {
 	if m.exporter != nil && m.exporter.Process != nil {
 		_ = m.exporter.Process.Signal(syscall.SIGTERM)
 		_ = m.exporter.Wait()
+		m.exporter = nil
 	}
+}
+
+func (m *scrapeMachine) end() {
+	m.endExporter()
 	if m.host != "" {
 		_ = exec.Command("e2e/engine.sh", "stop", m.state).Run()
 	}
@@ -285,7 +290,8 @@ func scrapes(b bench) []row {
 	}
 	plain.ours, plain.theirs, plain.ratio = spread(ours), spread(theirs), median(ours).Seconds()/median(theirs).Seconds()
 	packed.ours, packed.theirs, packed.ratio = spread(zipped), spread(theirs), median(zipped).Seconds()/median(theirs).Seconds()
-	return []row{plain, packed}
+	m.endExporter()
+	return append([]row{plain, packed}, m.topAgainstNvtop()...)
 }
 
 // spread is the median of times, with the least and the 95th percentile.
