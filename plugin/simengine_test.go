@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/e2e/simengine"
 )
 
 // simContainer is one container of a simulated engine, laid over recorded answers.
@@ -27,6 +28,7 @@ type simContainer struct {
 
 // simEngine answers like the engine whose answers are recorded in testdata/engine (20.10), over a socket.
 type simEngine struct {
+	*simengine.Engine
 	socket     string
 	info       map[string]any // over /info
 	mu         sync.Mutex
@@ -34,8 +36,6 @@ type simEngine struct {
 	inspected  map[string]int           // how often each id was asked for
 	answers    map[string][]byte        // by id, made when they were first asked for
 	hang       map[string]chan struct{} // paths that do not answer before the channel is closed
-	events     []chan any
-	stop       func()
 }
 
 func recorded(t testing.TB, name string) map[string]any {
@@ -75,23 +75,10 @@ func startEngine(t testing.TB, containers ...simContainer) *simEngine {
 		t.Fatal(err)
 	}
 	e := &simEngine{socket: filepath.Join(folder, "d.sock"), containers: containers, inspected: map[string]int{}, hang: map[string]chan struct{}{}, info: map[string]any{}}
-	listener, err := net.Listen("unix", e.socket)
-	if err != nil {
-		t.Fatal(err)
-	}
 	version, info, image := recorded(t, "version"), recorded(t, "info"), recorded(t, "image")
 	summary, full := recorded(t, "summary"), recorded(t, "inspect")
 	e.answers = map[string][]byte{}
-	answer := func(w http.ResponseWriter, v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		path := r.URL.Path
-		if rest, ok := strings.CutPrefix(path, "/v1."); ok {
-			_, rest, _ = strings.Cut(rest, "/")
-			path = "/" + rest
-		}
+	engine, err := simengine.Start(e.socket, "1.41", func(w http.ResponseWriter, r *http.Request, path string) bool {
 		e.mu.Lock()
 		wait := e.hang[path]
 		e.mu.Unlock()
@@ -99,97 +86,69 @@ func startEngine(t testing.TB, containers ...simContainer) *simEngine {
 			select {
 			case <-wait:
 			case <-r.Context().Done():
-				return
+				return true
 			}
 		}
-		w.Header().Set("Api-Version", "1.41")
-		id, what, _ := strings.Cut(strings.TrimPrefix(path, "/containers/"), "/")
 		switch {
-		case path == "/_ping":
-			_, _ = w.Write([]byte("OK"))
 		case path == "/version":
-			answer(w, version)
+			return simengine.JSON(w, version)
 		case path == "/info":
 			for key, value := range e.info {
 				info[key] = value
 			}
-			answer(w, info)
-		case path == "/events":
-			e.serveEvents(w, r)
+			return simengine.JSON(w, info)
 		case path == "/containers/json":
-			list := []map[string]any{}
-			e.mu.Lock()
-			for _, c := range e.containers {
-				if c.state != "running" && r.URL.Query().Get("all") == "" {
-					continue
-				}
-				item := map[string]any{}
-				for key, value := range summary {
-					item[key] = value
-				}
-				item["Id"], item["Names"], item["Image"], item["State"], item["Labels"] = c.id, []string{"/" + c.name}, c.image, c.state, c.labels
-				list = append(list, item)
-			}
-			e.mu.Unlock()
-			answer(w, list)
+			return simengine.JSON(w, e.list(summary, r.URL.Query().Get("all") != ""))
 		case strings.HasPrefix(path, "/images/"):
-			answer(w, image)
-		case strings.HasPrefix(path, "/containers/"):
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			for _, c := range e.containers {
-				if c.id != id && c.name != id {
-					continue
-				}
-				if what == "top" {
-					rows := [][]string{}
-					for _, pid := range c.top {
-						rows = append(rows, []string{fmt.Sprint(pid)})
-					}
-					answer(w, map[string]any{"Titles": []string{"PID"}, "Processes": rows})
-					return
-				}
-				e.inspected[c.id]++
-				if e.answers[c.id] == nil {
-					e.answers[c.id] = c.over(full)
-				}
-				w.Header().Set("Content-Type", "application/json")
-				_, _ = w.Write(e.answers[c.id])
-				return
-			}
-			fallthrough
-		default:
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(`{"message":"No such container: ` + id + `"}`))
+			return simengine.JSON(w, image)
 		}
-	})}
-	go func() { _ = server.Serve(listener) }()
-	e.stop = func() { _ = server.Close() }
-	t.Cleanup(func() { _ = server.Close(); _ = os.RemoveAll(folder) })
+		id, what, _ := strings.Cut(strings.TrimPrefix(path, "/containers/"), "/")
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		at := slices.IndexFunc(e.containers, func(c simContainer) bool { return c.id == id || c.name == id })
+		if at < 0 {
+			return false
+		}
+		c := e.containers[at]
+		if what == "top" {
+			rows := [][]string{}
+			for _, pid := range c.top {
+				rows = append(rows, []string{fmt.Sprint(pid)})
+			}
+			return simengine.JSON(w, map[string]any{"Titles": []string{"PID"}, "Processes": rows})
+		}
+		e.inspected[c.id]++
+		if e.answers[c.id] == nil {
+			e.answers[c.id] = c.over(full)
+		}
+		_, _ = w.Write(e.answers[c.id])
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Engine = engine
+	t.Cleanup(func() { _ = engine.Close(); _ = os.RemoveAll(folder) })
 	return e
 }
 
-func (e *simEngine) serveEvents(w http.ResponseWriter, r *http.Request) {
-	events := make(chan any, 16)
+// list is the answer to /containers/json.
+func (e *simEngine) list(summary map[string]any, all bool) []map[string]any {
+	list := []map[string]any{}
 	e.mu.Lock()
-	e.events = append(e.events, events)
-	e.mu.Unlock()
-	w.Header().Set("Content-Type", "application/json")
-	w.(http.Flusher).Flush()
-	enc := json.NewEncoder(w)
-	for {
-		select {
-		case event, more := <-events:
-			if !more { // the engine dies
-				return
-			}
-			_ = enc.Encode(event)
-			w.(http.Flusher).Flush()
-		case <-r.Context().Done():
-			return
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		if c.state != "running" && !all {
+			continue
 		}
+		item := map[string]any{}
+		for key, value := range summary {
+			item[key] = value
+		}
+		item["Id"], item["Names"], item["Image"], item["State"], item["Labels"] = c.id, []string{"/" + c.name}, c.image, c.state, c.labels
+		list = append(list, item)
 	}
+	return list
 }
 
 // run starts a container, and end takes one away with all that the engine knew of it; both tell.
@@ -211,11 +170,7 @@ func (e *simEngine) end(id string) {
 
 // tell sends an event to all who follow.
 func (e *simEngine) tell(action, id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, events := range e.events {
-		events <- map[string]any{"Type": "container", "Action": action, "id": id, "Actor": map[string]any{"ID": id}, "time": time.Now().Unix()}
-	}
+	e.Tell(map[string]any{"Type": "container", "Action": action, "id": id, "Actor": map[string]any{"ID": id}, "time": time.Now().Unix()})
 }
 
 // simID is the id of the nth simulated container.

@@ -444,9 +444,7 @@ func TestTopFollowsTheEngine(t *testing.T) {
 	}
 	await(t, "the events to be followed", func() bool {
 		next()
-		engine.mu.Lock()
-		defer engine.mu.Unlock()
-		return len(engine.events) > 0
+		return engine.Followers() > 0
 	})
 	for range 5 {
 		next()
@@ -459,7 +457,7 @@ func TestTopFollowsTheEngine(t *testing.T) {
 	engine.mu.Unlock()
 	engine.tell("start", simID(99))
 	await(t, "the container that started", func() bool { return len(next().Containers) == 13 })
-	engine.stop()
+	_ = engine.Close()
 	await(t, "the engine's death", func() bool {
 		s := next()
 		return len(s.Containers) == 13 && slices.ContainsFunc(s.Sources, func(r inspect.Reading) bool { return r.Name == "containers" && r.Error != "" })

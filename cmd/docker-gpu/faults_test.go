@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/e2e/simengine"
 )
 
 var everyFault = flag.Bool("faults", false, "let every reading command meet every fault, not some of them each")
@@ -146,16 +148,14 @@ func startFaultyEngine(t *testing.T, folder string) *faultyEngine {
 	put("/nodes", []any{map[string]any{"ID": "n1", "Description": map[string]any{"Hostname": "ada", "Resources": map[string]any{"GenericResources": []any{map[string]any{"NamedResourceSpec": map[string]any{"Kind": "NVIDIA-GPU", "Value": "GPU-1"}}}}}}})
 	put("/tasks", []any{})
 	put("/services", []any{})
-	listener, err := net.Listen("unix", e.socket)
+	engine, err := simengine.Start(e.socket, "1.41", e.serve)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { close(e.stop); _ = engine.Close() })
 	if err := os.Chmod(e.socket, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: http.HandlerFunc(e.serve)}
-	go func() { _ = server.Serve(listener) }()
-	t.Cleanup(func() { close(e.stop); _ = server.Close() })
 	return e
 }
 
@@ -166,19 +166,12 @@ func (e *faultyEngine) breaks(path, how string) {
 	e.asked.Store(0)
 }
 
-func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
-	if rest, ok := strings.CutPrefix(path, "/v1."); ok {
-		_, rest, _ = strings.Cut(rest, "/")
-		path = "/" + rest
-	}
+func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request, path string) bool {
 	if strings.HasPrefix(path, "/images/") {
 		path = "/images"
 	}
 	path = strings.Replace(path, "/containers/trainer/", "/containers/"+faultyContainer+"/", 1)
 	answer, known := e.answer[path]
-	w.Header().Set("Api-Version", "1.41")
-	w.Header().Set("Content-Type", "application/json")
 	e.mu.Lock()
 	how := ""
 	if e.broken == path {
@@ -199,12 +192,10 @@ func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	switch how {
 	case "":
-		if !known {
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, `{"message":"no such thing"}`)
-			return
+		if known {
+			_, _ = w.Write(answer)
 		}
-		_, _ = w.Write(answer)
+		return known
 	case "hangs":
 		wait()
 	case "crashes":
@@ -236,7 +227,7 @@ func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		conn, _, err := w.(http.Hijacker).Hijack()
 		if err != nil {
-			return
+			return true
 		}
 		defer conn.Close()
 		if how == "never ends" {
@@ -249,6 +240,7 @@ func (e *faultyEngine) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
 		_, _ = io.WriteString(w, `{"message":"authorization denied by plugin"}`)
 	}
+	return true
 }
 
 // faultyMachine is where commands are run: as nobody where this test is root, whom nothing is denied.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/e2e/simengine"
 )
 
 // curve is how a command's time grows with what it has to read.
@@ -110,10 +111,6 @@ func times(size, large int) int {
 // crowdedEngine answers as an engine with n running containers that have a GPU by the nvidia runtime.
 func crowdedEngine(folder string, n int) (host string, stop func(), err error) {
 	socket := filepath.Join(folder, "crowd.sock")
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		return "", nil, err
-	}
 	id := func(i int) string { return fmt.Sprintf("%064x", i+1) }
 	var list bytes.Buffer
 	list.WriteByte('[')
@@ -125,32 +122,28 @@ func crowdedEngine(folder string, n int) (host string, stop func(), err error) {
 			id(i), i, i%7, id(i), i%50)
 	}
 	list.WriteByte(']')
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		w.Header().Set("Api-Version", "1.47")
-		w.Header().Set("Content-Type", "application/json")
-		name, inspects := strings.CutSuffix(request.URL.Path, "/json")
+	engine, err := simengine.Start(socket, "1.47", func(w http.ResponseWriter, _ *http.Request, path string) bool {
+		at, inspects := strings.CutSuffix(strings.TrimPrefix(path, "/containers/"), "/json")
+		number, err := strconv.ParseInt(at, 16, 64)
 		switch {
-		case strings.HasSuffix(request.URL.Path, "/containers/json"):
+		case path == "/containers/json":
 			_, _ = w.Write(list.Bytes())
-		case inspects && strings.Contains(name, "/containers/"):
-			at := name[strings.LastIndexByte(name, '/')+1:]
-			number, err := strconv.ParseInt(at, 16, 64)
-			if err != nil {
-				http.NotFound(w, request)
-				return
-			}
+		case inspects && err == nil:
 			fmt.Fprintf(w, `{"Id":%q,"Created":"2026-11-24T10:00:00Z","Path":"python","Args":["train.py"],"State":{"Status":"running","Running":true,"Pid":%d,"StartedAt":"2026-11-24T10:00:01Z"},"Image":"sha256:%s","Name":"/job-%d","HostConfig":{"Runtime":"nvidia","NetworkMode":"none","ShmSize":67108864,"CgroupParent":"","Devices":[],"DeviceRequests":null,"RestartPolicy":{"Name":"no"}},"GraphDriver":{"Name":"overlay2","Data":{"LowerDir":"/var/lib/docker/overlay2/%s/diff","MergedDir":"/var/lib/docker/overlay2/%s/merged"}},"Mounts":[],"Config":{"Hostname":"h","Env":["PATH=/usr/local/bin:/usr/bin:/bin","NVIDIA_VISIBLE_DEVICES=all","NVIDIA_DRIVER_CAPABILITIES=compute,utility"],"Cmd":["python","train.py"],"Image":"acme/train:1","Labels":{"com.docker.compose.project":"p","com.docker.compose.service":"train"}},"NetworkSettings":{"Networks":{"none":{"EndpointID":"","NetworkID":""}}}}`,
 				at, 4000000+number, at, number-1, at, at)
-		case strings.HasSuffix(request.URL.Path, "/version"):
+		case path == "/version":
 			fmt.Fprint(w, `{"Version":"27.5.1","ApiVersion":"1.47","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}`)
-		case strings.HasSuffix(request.URL.Path, "/info"):
+		case path == "/info":
 			fmt.Fprintf(w, `{"ID":"bench","Containers":%d,"ContainersRunning":%d,"Driver":"overlay2","CgroupDriver":"systemd","CgroupVersion":"2","ServerVersion":"27.5.1","OperatingSystem":"Debian","OSType":"linux","Architecture":"x86_64","DockerRootDir":"/var/lib/docker","Name":"bench","Runtimes":{"nvidia":{"path":"nvidia-container-runtime"},"runc":{"path":"runc"}},"DefaultRuntime":"runc","SecurityOptions":[]}`, n, n)
 		default:
-			fmt.Fprint(w, "{}")
+			return false
 		}
-	})}
-	go func() { _ = server.Serve(l) }()
-	return "unix://" + socket, func() { _ = server.Close() }, nil
+		return true
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return "unix://" + socket, func() { _ = engine.Close() }, nil
 }
 
 // statusByGPUs and psByProcesses read the fake driver, whose own time for a call is small beside the process that asks.

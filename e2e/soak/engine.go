@@ -3,14 +3,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/e2e/simengine"
 )
 
 // world is what changes while the soak goes on.
@@ -18,39 +18,26 @@ type world struct {
 	folder, scenario string
 	base             []byte // of the scenario
 	jobs             []job
+	engine           *simengine.Engine
 	jobsMade, made   int
 
 	mu         sync.Mutex
 	containers map[string]int // by id, its number
 	happened   []happening    // not yet told
-	followers  map[chan happening]bool
 }
 
 type happening struct{ action, id string }
 
-// tell passes on what happened. A follower that does not keep up is cut off, as an engine does it.
+// tell passes on what happened.
 func (w *world) tell() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for _, h := range w.happened {
-		for f := range w.followers {
-			select {
-			case f <- h:
-			default:
-				close(f)
-				delete(w.followers, f)
-			}
-		}
+		w.engine.Tell(map[string]any{"Type": "container", "Action": h.action, "Actor": map[string]any{"ID": h.id}, "time": time.Now().Unix(), "timeNano": time.Now().UnixNano()})
 	}
 	w.happened = nil
 }
 
 // startEngine answers over a socket as an engine of this machine, with the world's containers.
-func startEngine(socket string, w *world) (*http.Server, error) {
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return nil, err
-	}
+func startEngine(socket string, w *world) (*simengine.Engine, error) {
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		return nil, err
@@ -65,41 +52,22 @@ func startEngine(socket string, w *world) (*http.Server, error) {
 	}
 	info := map[string]any{"ServerVersion": "28.5.2", "KernelVersion": strings.TrimSpace(string(kernel)), "MemTotal": kib << 10, "OSType": "linux", "DefaultRuntime": "runc",
 		"Runtimes": map[string]any{"runc": map[string]any{"path": "runc"}, "nvidia": map[string]any{"path": "nvidia-container-runtime"}}, "CgroupVersion": "2", "Name": "soak"}
-	server := &http.Server{Handler: http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		path := r.URL.Path
-		if rest, ok := strings.CutPrefix(path, "/v1."); ok {
-			_, rest, _ = strings.Cut(rest, "/")
-			path = "/" + rest
-		}
-		out.Header().Set("Api-Version", "1.51")
-		out.Header().Set("Content-Type", "application/json")
+	return simengine.Start(socket, "1.51", func(out http.ResponseWriter, _ *http.Request, path string) bool {
 		switch id, what, _ := strings.Cut(strings.TrimPrefix(path, "/containers/"), "/"); {
-		case path == "/_ping":
-			fmt.Fprint(out, "OK")
 		case path == "/version":
-			_ = json.NewEncoder(out).Encode(map[string]any{"Version": "28.5.2", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"})
+			return simengine.JSON(out, map[string]any{"Version": "28.5.2", "ApiVersion": "1.51", "MinAPIVersion": "1.24", "Os": "linux", "Arch": "amd64"})
 		case path == "/info":
-			_ = json.NewEncoder(out).Encode(info)
-		case path == "/events":
-			w.follow(out, r)
+			return simengine.JSON(out, info)
 		case path == "/containers/json":
-			_ = json.NewEncoder(out).Encode(w.list())
+			return simengine.JSON(out, w.list())
 		case what == "json":
 			w.mu.Lock()
 			number, there := w.containers[id]
 			w.mu.Unlock()
-			if there {
-				_ = json.NewEncoder(out).Encode(inspected(id, number))
-				return
-			}
-			fallthrough
-		default:
-			out.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(out, `{"message":"no such thing"}`)
+			return there && simengine.JSON(out, inspected(id, number))
 		}
-	})}
-	go func() { _ = server.Serve(listener) }()
-	return server, nil
+		return false
+	})
 }
 
 func (w *world) list() []map[string]any {
@@ -121,30 +89,4 @@ func inspected(id string, number int) map[string]any {
 		"State":      map[string]any{"Status": "running", "Running": true, "Pid": 0, "StartedAt": time.Now().Format(time.RFC3339Nano)},
 		"Config":     map[string]any{"Image": "acme/train", "Env": []string{"NVIDIA_VISIBLE_DEVICES=" + fmt.Sprint(number%8)}, "Labels": labels(number)},
 		"HostConfig": map[string]any{"Runtime": "nvidia"}}
-}
-
-func (w *world) follow(out http.ResponseWriter, r *http.Request) {
-	f := make(chan happening, 1024)
-	w.mu.Lock()
-	w.followers[f] = true
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.followers, f)
-		w.mu.Unlock()
-	}()
-	out.(http.Flusher).Flush()
-	enc := json.NewEncoder(out)
-	for {
-		select {
-		case h, more := <-f:
-			if !more {
-				return
-			}
-			_ = enc.Encode(map[string]any{"Type": "container", "Action": h.action, "Actor": map[string]any{"ID": h.id}, "time": time.Now().Unix(), "timeNano": time.Now().UnixNano()})
-			out.(http.Flusher).Flush()
-		case <-r.Context().Done():
-			return
-		}
-	}
 }

@@ -56,19 +56,18 @@ func soak(plugin string, last, every time.Duration, out string) error {
 	if _, err := fakenvml.Build(folder); err != nil {
 		return err
 	}
-	w := &world{containers: map[string]int{}, followers: map[chan happening]bool{}, folder: folder, scenario: filepath.Join(folder, "soak.scenario")}
+	w := &world{containers: map[string]int{}, folder: folder, scenario: filepath.Join(folder, "soak.scenario")}
 	if w.base, err = os.ReadFile(fakenvml.Scenario("eight-h100")); err != nil {
 		return err
 	}
 	defer w.endJobs()
+	if w.engine, err = startEngine(filepath.Join(folder, "e.sock"), w); err != nil {
+		return err
+	}
+	defer w.engine.Close()
 	if err := w.churn(); err != nil {
 		return err
 	}
-	engine, err := startEngine(filepath.Join(folder, "e.sock"), w)
-	if err != nil {
-		return err
-	}
-	defer engine.Close()
 	environ := append(os.Environ(), append(fakenvml.Env(folder, w.scenario), "DOCKER_HOST=unix://"+filepath.Join(folder, "e.sock"), "HOME="+folder, "TERM=xterm-256color")...)
 
 	address, err := freeAddress()
