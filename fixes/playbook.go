@@ -205,7 +205,7 @@ func (p *planner) engineSetting(text string, restart bool, want func(system.Info
 	e := p.s.Engine
 	path := e.ConfigFile.Path
 	step := &EngineConfigStep{
-		FileStep: FileStep{Description: p.describe(HarmReload, text+" in "+path), Path: path, Edit: func(old []byte) ([]byte, error) { return EditJSON(path, old, changes...) }},
+		FileStep: FileStep{Description: p.describe(HarmReload, text+" in "+path), Path: p.engineAt(path), Edit: func(old []byte) ([]byte, error) { return EditJSON(path, old, changes...) }},
 		Service:  engineService{Control: p.target.Control, Endpoint: e.Endpoint, Root: p.target.Root, Process: e.Process, Restart: restart},
 		Want:     want,
 	}

@@ -1,6 +1,7 @@
 package fixes
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -61,6 +62,25 @@ func TestEveryFindingHasAPlanOrWords(t *testing.T) {
 					t.Errorf("%s: %v goes through a shell", filepath.Base(file), d.Command)
 				}
 			}
+		}
+	}
+}
+
+// The file that is written is the one that was read: of the machine whose root folder this is, or of this system, where
+// the engine was seen in its own /proc.
+func TestEngineFileBelowItsRoot(t *testing.T) {
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "proc", "42"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for pid, want := range map[int]string{0: filepath.Join(root, "etc/docker/daemon.json"), 42: filepath.Join(root, "etc/docker/daemon.json"), 43: "/etc/docker/daemon.json"} {
+		s := &inspect.Snapshot{Engine: &inspect.Engine{ConfigFile: &inspect.ConfigFile{Path: "/etc/docker/daemon.json"}}}
+		if pid != 0 {
+			s.Engine.Process = &inspect.EngineProcess{PID: pid}
+		}
+		p := &planner{s: s, target: Target{Root: inspect.Root(root)}}
+		if step := p.engineSetting("Set", false, nil); step.Path != want || !strings.Contains(step.Text, " /etc/docker/daemon.json") {
+			t.Errorf("engine's process %d: %q, want %q", pid, step.Path, want)
 		}
 	}
 }
