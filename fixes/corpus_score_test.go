@@ -38,25 +38,32 @@ const (
 // corpusScore counts the answers to the cases of one part.
 type corpusScore struct {
 	cases, first, right, faultless, falseAlarms int
+	guesses, guessedRight                       int                 // answers by words alone
 	confusions                                  map[string][]string // "expected → got": the cases
 }
 
-// answer is the first finding of a text, "" where there is none.
-func answer(tb testing.TB, text string) ID {
+// answer is the first finding of a text, "" where there is none, and whether it was guessed by words alone.
+func answer(tb testing.TB, text string) (id ID, guess bool) {
 	tb.Helper()
 	got, err := Explain(strings.NewReader(text))
 	if err != nil {
 		tb.Fatalf("explain could not read a text: %v", err)
 	}
 	if len(got.Findings) == 0 {
-		return ""
+		return "", false
 	}
-	return got.Findings[0].ID
+	return got.Findings[0].ID, strings.HasPrefix(got.Findings[0].Cause, guessSays)
 }
 
-func (s *corpusScore) count(c corpusCase, got ID) (right bool) {
+func (s *corpusScore) count(c corpusCase, got ID, guess bool) (right bool) {
 	s.cases++
 	right = got == c.Expect || slices.Contains(c.Also, got)
+	if guess {
+		s.guesses++
+		if right {
+			s.guessedRight++
+		}
+	}
 	if got == c.Expect {
 		s.first++
 	}
@@ -94,8 +101,8 @@ func percent(part, of int) float64 {
 // String shows the score by ids alone: names of held cases say nothing of their texts.
 func (s *corpusScore) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d cases: %.1f %% right at first place, %.1f %% with the answers that a text leaves open; %d of %d without a fault got one\n",
-		s.cases, percent(s.first, s.cases), percent(s.right, s.cases), s.falseAlarms, s.faultless)
+	fmt.Fprintf(&b, "%d cases: %.1f %% right at first place, %.1f %% with the answers that a text leaves open; %d of %d without a fault got one; %d of %d guesses by words right\n",
+		s.cases, percent(s.first, s.cases), percent(s.right, s.cases), s.falseAlarms, s.faultless, s.guessedRight, s.guesses)
 	lines := slices.SortedFunc(maps.Keys(s.confusions), func(x, y string) int {
 		return cmp.Or(cmp.Compare(len(s.confusions[y]), len(s.confusions[x])), cmp.Compare(x, y))
 	})
@@ -110,7 +117,7 @@ func TestCorpusScore(t *testing.T) {
 		t.Run("blind", func(t *testing.T) {
 			var s corpusScore
 			for _, c := range readCases(t, *corpusDir) {
-				if got := answer(t, c.Text); !s.count(c, got) && *corpusTexts {
+				if got, guess := answer(t, c.Text); !s.count(c, got, guess) && *corpusTexts {
 					t.Logf("%s got %s:\n%s", c.ID, name(got), c.Text)
 				}
 			}
@@ -121,8 +128,8 @@ func TestCorpusScore(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			var s corpusScore
 			for _, c := range readCorpus(t, part) {
-				got := answer(t, c.Text)
-				if !s.count(c, got) && part == "dev" && *corpusTexts {
+				got, guess := answer(t, c.Text)
+				if !s.count(c, got, guess) && part == "dev" && *corpusTexts {
 					t.Logf("%s got %s:\n%s", c.ID, name(got), c.Text)
 				}
 			}
@@ -154,7 +161,8 @@ func TestCorpusInEveryForm(t *testing.T) {
 		}
 		var plain corpusScore
 		for _, c := range sample {
-			plain.count(c, answer(t, c.plain))
+			got, guess := answer(t, c.plain)
+			plain.count(c, got, guess)
 		}
 		for _, form := range slices.Sorted(maps.Keys(corpusForms)) {
 			if form == "escapes" {
@@ -163,8 +171,8 @@ func TestCorpusInEveryForm(t *testing.T) {
 			t.Run(part+"/"+form, func(t *testing.T) {
 				var s corpusScore
 				for _, c := range sample {
-					got := answer(t, corpusForms[form](c.plain))
-					if !s.count(c, got) && part == "dev" && *corpusTexts {
+					got, guess := answer(t, corpusForms[form](c.plain))
+					if !s.count(c, got, guess) && part == "dev" && *corpusTexts {
 						t.Logf("%s got %s", c.ID, name(got))
 					}
 				}

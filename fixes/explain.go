@@ -33,9 +33,20 @@ func ExplainString(name, text string) Explanation {
 }
 
 // ExplainTexts explains several texts as the parts of one report. Those that could be read count, even
-// where another fails.
+// where another fails. Where no message in them is known, and people wrote them, their words are judged.
 func ExplainTexts(texts ...Text) (Explanation, error) {
+	var words spoken
+	e, err := explainMessages(&words, texts...)
+	if len(e.Findings) == 0 && err == nil {
+		e = words.likeliest()
+	}
+	return e, err
+}
+
+// explainMessages looks for the messages of the table alone, and keeps what was said for words.
+func explainMessages(words *spoken, texts ...Text) (Explanation, error) {
 	s := newScanner(symptoms())
+	s.said = words
 	var failed []error
 	for _, t := range texts {
 		if err := s.scan(t.Name, t.Reader, !t.FromProgram); err != nil {

@@ -73,6 +73,8 @@ type scanner struct {
 
 	matchers    map[*pattern]*matcher
 	matcherSize int
+
+	said *spoken // nil: words do not count
 }
 
 // tries of a symptom that failed: what costs much is, in a text that goes on and on, tried ever less often.
@@ -212,21 +214,29 @@ const excerptMax = 400
 func (w *window) excerpt(first, last int, match *regexp.Regexp) string {
 	var parts []string
 	for i := first; i <= last; i++ {
-		text := strings.ToValidUTF8(string(escapes().ReplaceAllFunc(w.bytes(i), func(m []byte) []byte {
-			if m[0] == '&' || bytes.HasPrefix(m, []byte(`\u00`)) {
-				return m
-			}
-			return nil
-		})), "\ufffd")
-		text = strings.TrimSpace(strings.Map(func(r rune) rune {
-			if r == 0 || r == '\r' {
-				return -1
-			}
-			return r
-		}, text))
-		parts = append(parts, text)
+		parts = append(parts, readable(w.bytes(i)))
 	}
-	text := strings.Join(parts, "\n")
+	return shortened(strings.Join(parts, "\n"), match)
+}
+
+// readable is a line as it stands, without what moves a cursor.
+func readable(line []byte) string {
+	text := strings.ToValidUTF8(string(escapes().ReplaceAllFunc(line, func(m []byte) []byte {
+		if m[0] == '&' || bytes.HasPrefix(m, []byte(`\u00`)) {
+			return m
+		}
+		return nil
+	})), "\ufffd")
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
+		if r == 0 || r == '\r' {
+			return -1
+		}
+		return r
+	}, text))
+}
+
+// shortened is a text or, of a long one, the part around a match.
+func shortened(text string, match *regexp.Regexp) string {
 	if utf8.RuneCountInString(text) <= excerptMax {
 		return text
 	}

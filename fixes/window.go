@@ -64,7 +64,13 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	}
 	w := &window{scanner: s, source: source, number: 1, prose: prose, search: s.index.literals.search()}
 	w.buf = make([]byte, 0, 64<<10)
-	defer func() { s.lines += w.number }()
+	whole := true // all of it is in the window
+	defer func() {
+		s.lines += w.number
+		if s.said != nil {
+			s.said.keep(w, whole)
+		}
+	}()
 	for {
 		if len(w.buf) == cap(w.buf) {
 			if cap(w.buf) < windowSize {
@@ -72,6 +78,7 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 			} else {
 				w.look(len(w.buf) - contextLen)
 				w.forget()
+				whole = false
 			}
 		}
 		n, err := r.Read(w.buf[len(w.buf):cap(w.buf)])
