@@ -38,7 +38,7 @@ func ExplainTexts(texts ...Text) (Explanation, error) {
 	var words spoken
 	e, err := explainMessages(&words, texts...)
 	if len(e.Findings) == 0 && err == nil {
-		e = words.likeliest()
+		e = words.likeliest(learntWording)
 	}
 	return e, err
 }

@@ -84,6 +84,7 @@ var playbookTables = map[string][]Entry{}
 
 //go:generate go test -run ^TestTableIsCurrent$ -update .
 //go:generate go test -run ^TestCausePages$ -update .
+//go:generate go test -run ^TestWordingIsCurrent$ -update .
 
 // Knowledge is the whole table. It panics where the table itself is faulty, which a test excludes.
 var Knowledge = sync.OnceValue(func() *Table {

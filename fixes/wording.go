@@ -156,7 +156,7 @@ func (w *wording) like(words []string) likeness {
 			score[c] += weight
 		}
 	}
-	if n == 0 || len(w.classes) < 2 {
+	if n == 0 || len(w.classes) <= wordingRelated {
 		return likeness{}
 	}
 	l := likeness{ranked: make([]int, len(w.classes)), fault: math.Inf(1)}
@@ -333,22 +333,25 @@ func (s *spoken) about() []string {
 }
 
 // likeliest is the answer by the words alone; without findings where they do not tell.
-func (s *spoken) likeliest() Explanation {
+func (s *spoken) likeliest(learnt func() *wording) Explanation {
 	e := Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
 	words := s.about()
 	if words == nil {
-		return e
+		return e // and the table is not even read
 	}
-	w := learntWording()
+	w := learnt()
 	l := w.like(words)
 	if !l.tells() {
 		return e
 	}
-	e.Findings = append(e.Findings, guessed(l.class, s.telling(w, l.ranked[0], l.ranked[1])))
-	for _, c := range l.ranked[1:] {
-		if id := w.classes[c]; len(e.Related) < wordingRelated && id != wordingNone && id != healthyID {
-			e.Related = append(e.Related, guessed(id, s.telling(w, c, l.ranked[0])))
+	f := guessed(l.class, s.telling(w, l.ranked[0], l.ranked[1]))
+	f.Title = "Perhaps: " + f.Title
+	e.Findings = append(e.Findings, f)
+	for _, c := range l.ranked[1 : wordingRelated+1] {
+		if w.classes[c] == wordingNone || w.classes[c] == healthyID {
+			break // what comes after is less likely than that nothing is wrong
 		}
+		e.Related = append(e.Related, guessed(w.classes[c], s.telling(w, c, l.ranked[0])))
 	}
 	return e
 }
@@ -359,7 +362,7 @@ const guessSays = "A guess: no message that is known stands in this text, but re
 // guessed is a finding that rests on words and says so.
 func guessed(id ID, evidence []Evidence) Finding {
 	f := NewFinding(id, evidence...)
-	f.Title, f.Cause = "Perhaps: "+f.Title, guessSays+f.Cause
+	f.Cause = guessSays + f.Cause
 	decide := "`docker gpu diagnose` on the machine itself, or the error message in full, would tell."
 	if f.Question != "" {
 		decide = f.Question + " " + decide

@@ -1,7 +1,9 @@
 package fixes
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"hash/fnv"
@@ -9,6 +11,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -296,11 +299,151 @@ func TestWordingFaultless(t *testing.T) {
 		if h.words != nil {
 			judged++
 		}
-		for _, f := range h.said.likeliest().Findings {
+		for _, f := range h.said.likeliest(learntWording).Findings {
 			t.Errorf("%s got %s:\n%s", c.ID, f.ID, c.Text)
 		}
 	}
 	if judged < 30 {
 		t.Errorf("only %d reports were judged", judged)
 	}
+}
+
+// smallWording is learnt from a few reports that stand here, so that neither the corpus nor an expression more
+// changes what comes of it.
+func smallWording(t *testing.T) *wording {
+	t.Helper()
+	var all []heard
+	for _, c := range []struct {
+		class ID
+		texts []string
+	}{
+		{"shm-too-small", []string{"the loader dies with several workers", "workers of the loader die, one worker is fine", "with more workers the loader of my training dies"}},
+		{"thermal-throttled", []string{"the card gets hot and slow", "it is hot and after a minute slow", "so hot that it becomes slow in the summer"}},
+		{wordingNone, []string{"the page does not open", "is there a newsletter for the page", "the page of the model opens slowly"}},
+		{healthyID, []string{"the list is empty and all is well", "it is well but the list is empty", "an empty list, all well"}},
+	} {
+		for range 2 {
+			for _, text := range c.texts {
+				all = append(all, heard{class: c.class, all: features(wordsOf(text))})
+			}
+		}
+	}
+	return learn(all)
+}
+
+// What is guessed says so, shows the lines that tell most, and asks what would decide.
+func TestGuess(t *testing.T) {
+	const text = `Hello all,
+my training on two A100 is in a container that I start by hand.
+As soon as I give the loader eight workers it dies, with one worker it is fine.
+Has somebody seen this?`
+	var words spoken
+	if e, err := explainMessages(&words, Text{"question.txt", strings.NewReader(text)}); err != nil || len(e.Findings) > 0 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	if e := ExplainString("question.txt", text); len(e.Findings) > 0 {
+		t.Errorf("what programs wrote is guessed at: %+v", e.Findings)
+	}
+	e := words.likeliest(func() *wording { return smallWording(t) })
+	if len(e.Findings) != 1 || e.Findings[0].ID != "shm-too-small" || e.Findings[0].Evidence[0].Line != 3 ||
+		!strings.HasPrefix(e.Findings[0].Cause, "A guess: ") || e.Findings[0].Question == "" {
+		t.Errorf("%+v", e)
+	}
+	got, err := json.MarshalIndent(e, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = append(got, '\n')
+	golden := filepath.Join(wordingOwn, "guess.json")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want, err := os.ReadFile(golden); err != nil || string(want) != string(got) {
+		t.Errorf("%v; got:\n%s", err, got)
+	}
+}
+
+// What is not for words to judge is not judged, and the table not read.
+func TestNotForWords(t *testing.T) {
+	const about = "As soon as I give the loader on my A100 eight workers it dies, with one worker it is fine. "
+	binary := make([]byte, 2000)
+	for i := range binary {
+		binary[i] = byte(i * i >> 3)
+	}
+	for name, text := range map[string]string{
+		"empty":             "",
+		"blank":             " \n\t\n",
+		"NULs":              strings.Repeat("\x00", 500),
+		"binary":            string(binary),
+		"binary with a GPU": string(binary) + "\nGPU\n",
+		"a blob":            strings.Repeat("GPUisthewordofit", 100),
+		"no GPU":            strings.ReplaceAll(about, "A100", "laptop"),
+		"another vendor's":  strings.ReplaceAll(about, "A100", "Radeon GPU with ROCm"),
+		"no sentence":       "gpu0: loader workers dead; gpu1: loader workers dead",
+		"a long log":        strings.Repeat(about+"\n", wordingLines+1),
+		"long lines":        strings.Repeat(about, wordingMax/len(about)+1),
+		"longer than seen":  about + "\n" + strings.Repeat("INFO ok\n", windowSize/4),
+	} {
+		var words spoken
+		if _, err := explainMessages(&words, Text{"", strings.NewReader(text)}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		e := words.likeliest(func() *wording { t.Errorf("%s: the table is read", name); return smallWording(t) })
+		if len(e.Findings)+len(e.Related) > 0 || e.Findings == nil || e.Related == nil {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if len(words.lines) > wordingLines {
+			t.Errorf("%s: %d lines are kept", name, len(words.lines))
+		}
+	}
+}
+
+func TestParseWording(t *testing.T) {
+	w := smallWording(t)
+	again, err := parseWording(w.String())
+	if err != nil || again.String() != w.String() || again.all != w.all || !slices.Equal(again.ofClass, w.ofClass) {
+		t.Errorf("%v\n%s", err, again)
+	}
+	for name, table := range map[string]string{
+		"no reports": "a\n\nw\t0\n", "no number": "a 1\n\nw\tx\n", "no class": "a 1\n\nw\t1\n", "no counts": "a 1\n\nw\n", "no reports of a class": "a 1\n\nw\t0:\n", "below": "a 1\n\nw\t-1\n",
+	} {
+		if _, err := parseWording(table); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// Whatever is said, a guess names a cause that the table knows, shows lines that are there, and is the same again.
+func FuzzGuess(f *testing.F) {
+	f.Add([]byte("The GPU is gone from my container since I woke the machine, and the host has it still."))
+	f.Add([]byte("> my card\n> (an RTX) gets\n\xff hot and then slow\r\n\x1b[31m so that it is not of use"))
+	f.Add([]byte("\xff\xfeG\x00P\x00U\x00"))
+	f.Add([]byte(`{"log":"it is the GPU that does not come back and I have no idea\n","stream":"stderr"}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		hearAgain := func() Explanation {
+			s := newScanner(noSymptoms)
+			s.said = &spoken{}
+			if err := s.scan("", bytes.NewReader(text)); err != nil {
+				return Explanation{}
+			}
+			return s.said.likeliest(learntWording)
+		}
+		e := hearAgain()
+		lines := bytes.Count(text, []byte("\n")) + 1
+		for _, finding := range append(slices.Clone(e.Findings), e.Related...) {
+			if len(finding.Evidence) == 0 {
+				t.Errorf("%+v", finding)
+			}
+			for _, evidence := range finding.Evidence {
+				if evidence.Line < 1 || evidence.Line > lines && !bytes.Contains(text, []byte{0}) && !bytes.HasPrefix(text, []byte{0x1f}) && !bytes.HasPrefix(text, []byte{0x28}) && utf16Order(text) == 0 {
+					t.Errorf("line %d of %d", evidence.Line, lines)
+				}
+			}
+		}
+		if again := hearAgain(); !reflect.DeepEqual(e, again) {
+			t.Errorf("%+v, then %+v", e, again)
+		}
+	})
 }

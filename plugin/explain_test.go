@@ -51,6 +51,23 @@ func TestExplanationOfNothing(t *testing.T) {
 	}
 }
 
+// A guess by words is told as one.
+func TestExplanationOfAGuess(t *testing.T) {
+	data, err := os.ReadFile("../fixes/testdata/wording/guess.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e fixes.Explanation
+	if err := json.Unmarshal(data, &e); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := writeExplanation(&out, 80, "", e); err != nil {
+		t.Fatal(err)
+	}
+	holdGolden(t, "explain-guess.golden", out.String())
+}
+
 func TestExplanationTemplate(t *testing.T) {
 	e := fixes.ExplainString("", "CUDA out of memory")
 	var out bytes.Buffer
