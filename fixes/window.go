@@ -64,11 +64,10 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	}
 	w := &window{scanner: s, source: source, number: 1, prose: prose, search: s.index.literals.search()}
 	w.buf = make([]byte, 0, 64<<10)
-	whole := true // all of it is in the window
 	defer func() {
 		s.lines += w.number
 		if s.said != nil {
-			s.said.keep(w, whole)
+			s.said.keep(w)
 		}
 	}()
 	for {
@@ -78,7 +77,6 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 			} else {
 				w.look(len(w.buf) - contextLen)
 				w.forget()
-				whole = false
 			}
 		}
 		n, err := r.Read(w.buf[len(w.buf):cap(w.buf)])

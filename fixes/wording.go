@@ -195,9 +195,9 @@ type spoken struct {
 	long  bool // too much was said
 }
 
-// keep takes over the lines of a text that was read to its end.
-func (s *spoken) keep(w *window, whole bool) {
-	if s.long || !whole || s.bytes+len(w.buf) > wordingMax || len(s.lines)+len(w.lines) > wordingLines {
+// keep takes over the lines of a text that was read to its end, if a person may have written it.
+func (s *spoken) keep(w *window) {
+	if s.long || !w.prose || s.bytes+len(w.buf) > wordingMax || len(s.lines)+len(w.lines) > wordingLines {
 		s.long, s.lines = true, nil
 		return
 	}

@@ -21,7 +21,7 @@ import (
 var wordingAnew = flag.Bool("wording.anew", false, "with -update: learn the wording anew, even where little of the corpus is new")
 
 const (
-	wordingRare    = 3                     // words in fewer reports teach nothing
+	wordingRare    = 4                     // words in fewer reports teach nothing
 	wordingLearnt  = "testdata/learnt.txt" // sums of the cases that wording.txt was learnt from
 	wordingOwn     = "testdata/wording"    // reports without a fault, in sentences: learn/ is learnt from, unseen/ never
 	wordingNewMost = 4                     // learnt anew when more than one case in so many is new
@@ -33,6 +33,7 @@ type heard struct {
 	class ID
 	said  spoken
 	words []string // nil where it is not for words to judge
+	known bool     // without a fault, and a symptom says so
 	all   []string // what it teaches
 }
 
@@ -43,13 +44,20 @@ func hear(tb testing.TB, c corpusCase) heard {
 	h := heard{corpusCase: c, class: cmp.Or(c.Expect, wordingNone)}
 	s := newScanner(noSymptoms)
 	s.said = &h.said
-	if err := s.scan("", strings.NewReader(c.Text)); err != nil {
+	if err := s.scan("", strings.NewReader(c.Text), true); err != nil {
 		tb.Fatal(err)
 	}
 	h.words = h.said.about()
+	if h.class == healthyID {
+		e, err := explainMessages(nil, Text{Reader: strings.NewReader(c.Text)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		h.known = len(e.Findings) > 0
+	}
 	plain := newScanner(noSymptoms)
 	plain.said = &spoken{}
-	if err := plain.scan("", strings.NewReader(c.plain)); err != nil {
+	if err := plain.scan("", strings.NewReader(c.plain), true); err != nil {
 		tb.Fatal(err)
 	}
 	var words []string
@@ -230,7 +238,7 @@ func (s *wordingScore) count(h heard, l likeness) {
 	switch {
 	case fault:
 		s.faults++
-	case len(ExplainString("", h.Text).Findings) > 0:
+	case h.known:
 		return // a symptom says that it is harmless
 	default:
 		s.faultless++
@@ -338,11 +346,12 @@ my training on two A100 is in a container that I start by hand.
 As soon as I give the loader eight workers it dies, with one worker it is fine.
 Has somebody seen this?`
 	var words spoken
-	if e, err := explainMessages(&words, Text{"question.txt", strings.NewReader(text)}); err != nil || len(e.Findings) > 0 {
+	if e, err := explainMessages(&words, Text{Name: "question.txt", Reader: strings.NewReader(text)}); err != nil || len(e.Findings) > 0 {
 		t.Fatalf("%+v, %v", e, err)
 	}
-	if e := ExplainString("question.txt", text); len(e.Findings) > 0 {
-		t.Errorf("what programs wrote is guessed at: %+v", e.Findings)
+	var program spoken
+	if _, err := explainMessages(&program, Text{Reader: strings.NewReader(text), FromProgram: true}); err != nil || program.about() != nil {
+		t.Errorf("what a program wrote is guessed at: %v", err)
 	}
 	e := words.likeliest(func() *wording { return smallWording(t) })
 	if len(e.Findings) != 1 || e.Findings[0].ID != "shm-too-small" || e.Findings[0].Evidence[0].Line != 3 ||
@@ -387,7 +396,7 @@ func TestNotForWords(t *testing.T) {
 		"longer than seen":  about + "\n" + strings.Repeat("INFO ok\n", windowSize/4),
 	} {
 		var words spoken
-		if _, err := explainMessages(&words, Text{"", strings.NewReader(text)}); err != nil {
+		if _, err := explainMessages(&words, Text{Reader: strings.NewReader(text)}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		e := words.likeliest(func() *wording { t.Errorf("%s: the table is read", name); return smallWording(t) })
@@ -425,7 +434,7 @@ func FuzzGuess(f *testing.F) {
 		hearAgain := func() Explanation {
 			s := newScanner(noSymptoms)
 			s.said = &spoken{}
-			if err := s.scan("", bytes.NewReader(text)); err != nil {
+			if err := s.scan("", bytes.NewReader(text), true); err != nil {
 				return Explanation{}
 			}
 			return s.said.likeliest(learntWording)
