@@ -103,6 +103,9 @@ const (
 	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io`
 )
 
+// contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
+const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)?|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",
 	"arch-mismatch", "engine-too-old", "device-permission-denied", "compose-syntax", "compose-too-old", "gpus-flag-quoting"}
@@ -165,6 +168,9 @@ func (w *window) try(h hit) {
 	}
 	if len(ref.With)+len(ref.Absent) > 0 || w.ofNVIDIA(ref.entry) {
 		if !w.tried[h.symptom].due(6) {
+			return
+		}
+		if ref.Prose && w.somewhere(contentment) {
 			return
 		}
 		if !w.fits(ref.Symptom) || w.ofNVIDIA(ref.entry) && w.somewhere(otherVendors) && !w.somewhere(nvidia) {
