@@ -21,8 +21,8 @@ type sign struct {
 type symptomIndex struct {
 	entries  []Entry
 	symptoms []symptomRef
-	literals *automaton
-	of       [][]int32 // symptoms by literal
+	whole    func() *literalIndex
+	short    func(text []byte) *literalIndex
 }
 
 type symptomRef struct {
@@ -34,25 +34,13 @@ var symptoms = sync.OnceValue(func() *symptomIndex { return newSymptomIndex(Know
 
 func newSymptomIndex(entries []Entry) *symptomIndex {
 	x := &symptomIndex{entries: entries}
-	at := map[string]int{}
-	var literals []string
 	for e := range entries {
 		for s := range entries[e].Symptoms {
-			ref := int32(len(x.symptoms))
 			x.symptoms = append(x.symptoms, symptomRef{e, s, &entries[e].Symptoms[s]})
-			for _, l := range entries[e].Symptoms[s].Literals {
-				i, known := at[l]
-				if !known {
-					i = len(literals)
-					at[l] = i
-					literals = append(literals, l)
-					x.of = append(x.of, nil)
-				}
-				x.of[i] = append(x.of[i], ref)
-			}
 		}
 	}
-	x.literals = newAutomaton(literals)
+	x.whole = sync.OnceValue(func() *literalIndex { return newLiteralIndex(x.symptoms, func(string) bool { return true }) })
+	x.short = func(text []byte) *literalIndex { return newLiteralIndex(x.symptoms, threesIn(text).have) }
 	return x
 }
 

@@ -42,6 +42,7 @@ type window struct {
 	hits       []hit
 	begun      int // start in buf of the line that is not complete
 	number     int // its number
+	literals   *literalIndex
 	search     *literalSearch
 	context    map[string]bool // expressions tried on this window
 	text       [2]string       // the window for those: as lines, and with wraps undone
@@ -62,7 +63,7 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	if err != nil {
 		return err
 	}
-	w := &window{scanner: s, source: source, number: 1, prose: prose, search: s.index.literals.search()}
+	w := &window{scanner: s, source: source, number: 1, prose: prose}
 	w.buf = make([]byte, 0, 64<<10)
 	defer func() {
 		s.lines += w.number
@@ -70,6 +71,18 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 			s.said.keep(w)
 		}
 	}()
+	for w.literals == nil { // the beginning, and whether there is more
+		n, err := r.Read(w.buf[len(w.buf):shortText])
+		w.buf = w.buf[:len(w.buf)+n]
+		switch {
+		case err != nil:
+			w.literals = s.index.short(w.buf)
+			r = ended{err}
+		case len(w.buf) == shortText:
+			w.literals = s.index.whole()
+		}
+	}
+	w.search = w.literals.search()
 	for {
 		if len(w.buf) == cap(w.buf) {
 			if cap(w.buf) < windowSize {
@@ -95,25 +108,41 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 
 // split takes the new complete lines through the automaton.
 func (w *window) split(last bool) {
-	for w.begun < len(w.buf) {
-		rest := w.buf[w.begun:]
-		n := bytes.IndexByte(rest[:min(len(rest), lineMax)], '\n')
+	begun := w.begun
+	w.begun += linesOf(w.buf[begun:], last, func(start, end int, cut bool) {
+		w.line(begun+start, begun+end, cut)
+		if begun+end < len(w.buf) && !cut {
+			w.number++
+		}
+	})
+}
+
+// linesOf hands over the complete lines of a text, long ones cut, and what is behind the last line end where that is the
+// last of the text. It returns where the rest begins.
+func linesOf(text []byte, last bool, each func(start, end int, cut bool)) (rest int) {
+	for rest < len(text) {
+		n := bytes.IndexByte(text[rest:min(len(text), rest+lineMax)], '\n')
 		switch {
 		case n >= 0:
-			w.line(w.begun, w.begun+n, false)
-			w.begun += n + 1
-			w.number++
-		case len(rest) >= lineMax:
-			w.line(w.begun, w.begun+lineMax, true)
-			w.begun += lineMax
+			each(rest, rest+n, false)
+			rest += n + 1
+		case len(text)-rest >= lineMax:
+			each(rest, rest+lineMax, true)
+			rest += lineMax
 		case last:
-			w.line(w.begun, len(w.buf), false)
-			w.begun = len(w.buf)
+			each(rest, len(text), false)
+			rest = len(text)
 		default:
-			return
+			return rest
 		}
 	}
+	return rest
 }
+
+// ended is a text that has been read to its end, or as far as it could be.
+type ended struct{ err error }
+
+func (e ended) Read([]byte) (int, error) { return 0, e.err }
 
 func (w *window) line(start, end int, cut bool) {
 	at := len(w.lines)
@@ -127,7 +156,7 @@ func (w *window) line(start, end int, cut bool) {
 		return
 	}
 	w.search.feed(unescape(text), func(literal int32) {
-		for _, s := range w.index.of[literal] {
+		for _, s := range w.literals.of[literal] {
 			if w.index.symptoms[s].Prose && (!w.prose || w.forgotten || start > proseMax) {
 				continue
 			}
