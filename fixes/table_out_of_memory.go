@@ -111,7 +111,7 @@ var tableOutOfMemory = []Entry{
 			{Match: "Out of memory: Kill(ed)? process", Weight: 70, Literals: []string{"outofmemory:killedprocess", "outofmemory:killprocess"}},
 			{Match: "Memory cgroup out of memory", Weight: 72, Literals: []string{"memorycgroupoutofmemory"}},
 			{Match: "oom-kill:constraint|oom_reaper: reaped|invoked oom-killer", Weight: 70, Literals: []string{"-kill:constraint", "_reaper:reaped", "invokedoom-killer"}},
-			{Match: "OOMKilled\\W{0,6}(true|$|\\n|1)|Reason: ?OOMKilled|\\bOOMKilled\\b", Unless: "OOMKilled\\W{0,5}false", Weight: 66, Literals: []string{"oomkilled"}},
+			{Match: "OOMKilled\\W{0,6}(true|$|\\n|1)|Reason: ?OOMKilled|\\bOOMKilled\\b", Unless: "OOMKilled\\W{0,5}(false|no\\b)", Weight: 66, Literals: []string{"oomkilled"}},
 			{Match: "(exit(ed|s)?( with)?|terminated( by| with)?|status|returned?|rc)( non-zero)?( exit)?( (code|status))?[ :=(]{0,3}137\\b", Absent: []string{"OOMKilled\\W{0,5}false", "Gracefully stopping|docker (stop|kill)|Received (SIGTERM|signal)|compose (down|stop)", "Bus error|shared memory"}, Weight: 44, Literals: []string{"137"}},
 			{Match: "killed by signal: Killed|signal: killed|Killed signal terminated program", Weight: 48, Literals: []string{"killedsignalterminatedprogram", "signal:killed"}},
 			{Match: "DefaultCPUAllocator: (can.?t allocate|not enough) memory|(mmap|malloc|os error 12|Errno 12|load\\w*|alloc\\w*|RuntimeError|OSError).{0,60}Cannot allocate memory|Cannot allocate memory.{0,60}(os error 12|Errno 12)", Unless: "cuda|nvenc|NVRM|fork", Weight: 46, Literals: []string{"cannotallocatememory", "defaultcpuallocator:"}},
