@@ -25,7 +25,7 @@ const (
 	wordingShare   = 5  // and that one word in so many is one of those
 	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
 	wordingMargin  = 1.75
-	wordingFault   = 3.5 // margin to reports without a fault, of whose words there can be no end
+	wordingFault   = 5.5 // margin to reports without a fault, of whose words there can be no end
 	wordingRelated = 2   // the next likely causes that are told
 	wordingShown   = 2   // lines
 
@@ -235,6 +235,12 @@ var (
 	ownVendor   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + nvidia) })
 )
 
+// complaints are words that somebody has to whom something happened, and who writes no manual: without one of them
+// there is nothing to explain.
+var complaints = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\?|\b(no|not|nothing|none|never|cannot|\w+nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|instead|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|too|still|exits?|exited|abort\w*|drops?|dropped|falls?|half|hot|throttl\w*|since|suddenly|my|our|we|i)\b`)
+})
+
 // plainWords are those that sentences are made with, whatever they are about.
 var plainWords = strings.Fields(`i we my our me us you it its this that these those they the a an is are was were be been am do does did
 	can cannot could would should will has have had not no but and or so because since after before when while until if then than what
@@ -326,7 +332,7 @@ func (s *spoken) about() []string {
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if !sentences || !aboutGPUs().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if !sentences || !complaints().MatchString(whole) || !aboutGPUs().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
 	return features(words)
