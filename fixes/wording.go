@@ -225,9 +225,27 @@ func (s *spoken) keep(w *window) {
 	}
 }
 
+// speaksOfGPUs tells if a text has to do with GPUs. What images, hosts, files and services are called ("acme/gpu-job",
+// "gpu-03") says nothing of what happened to them.
+func speaksOfGPUs(text string) bool {
+	for word := range strings.FieldsSeq(text) {
+		if aName().MatchString(word) && !strings.Contains(word, "/dev/") && !strings.Contains(word, "nvidia.com/") && !strings.Contains(word, "/nvidia") {
+			continue
+		}
+		if aboutGPUs().MatchString(word) {
+			return true
+		}
+	}
+	return false
+}
+
+var aName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)[\w.]/[\w.]|\.(com|io|net|org|py|git|o)\b|\b(gpu|cuda)[-_]\w`)
+})
+
 // aboutGPUs are words that a text about GPUs has.
 var aboutGPUs = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|\bcdi\b|graphics? card|video card|\bxid\b|\bmig\b`)
+	return regexp.MustCompile(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|\bcdi\b|^graphics$|\bxid\b|\bmig\b`)
 })
 
 var (
@@ -332,7 +350,7 @@ func (s *spoken) about() []string {
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if !sentences || !complaints().MatchString(whole) || !aboutGPUs().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if !sentences || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
 	return features(words)

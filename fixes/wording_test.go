@@ -301,8 +301,8 @@ func TestWordingUnseen(t *testing.T) {
 	if said := percent(s.said, s.faults); said < 40 {
 		t.Errorf("%.1f %% answered, want at least 40 %%", said)
 	}
-	if alarms := percent(s.falseAlarms, s.faultless); alarms > 4 {
-		t.Errorf("%.1f %% of those without a fault, all of which speak of GPUs, got an answer, want at most 4 %%", alarms)
+	if alarms := percent(s.falseAlarms, s.faultless); alarms > 5 {
+		t.Errorf("%.1f %% of those without a fault, all of which speak of GPUs, got an answer, want at most 5 %%", alarms)
 	}
 }
 
@@ -398,6 +398,7 @@ func TestNotForWords(t *testing.T) {
 		"no complaint":      "It is the loader that gives the A100 its work, with as many workers as there are cores.",
 		"no GPU":            strings.ReplaceAll(about, "A100", "laptop"),
 		"another vendor's":  strings.ReplaceAll(about, "A100", "Radeon GPU with ROCm"),
+		"only a name":       "As soon as I give the loader of acme/gpu-job eight workers it dies, with one worker it is fine on host gpu-03.",
 		"no sentence":       "gpu0: loader workers dead; gpu1: loader workers dead",
 		"a long log":        strings.Repeat(about+"\n", wordingLines+1),
 		"long lines":        strings.Repeat(about, wordingMax/len(about)+1),
