@@ -24,7 +24,7 @@ type Entry struct {
 
 // Symptom is a message that shows a root cause. Its expressions are RE2 in a dialect made for messages
 // that people copy from terminals: case does not count; quotes and backslashes are taken out of text and
-// expression alike; a blank stands for any blanks, a line wrap or none.
+// expression alike; a blank stands for any blanks, a line wrap or none. Names in braces are classes of words.
 type Symptom struct {
 	Match  string   `yaml:"match"`
 	Unless string   `yaml:"unless,omitempty"` // not where this matches the same message

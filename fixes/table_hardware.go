@@ -206,6 +206,7 @@ var tableHardware = []Entry{
 			{Match: "exclusive[-_ ]?(process|thread|compute|mode)|(cards?|gpus?|devices?)\\b.{0,40}\\b(exclusive(ly)?)\\b", With: []string{"busy|unavailable|fail|error|already|in use|only one|second"}, Absent: []string{"\\bMPS\\b|nvidia-cuda-mps"}, Weight: 52, Literals: []string{"exclusive"}},
 			{Match: "compute-prohibited mode|exclusive mode and (is )?in use|cudaErrorDeviceAlreadyInUse|CUDA_ERROR_DEVICE_ALREADY_IN_USE|exclusive-thread device already in use", Weight: 64, Literals: []string{"_error_device_already_in_use", "compute-prohibitedmode", "errordevicealreadyinuse", "exclusive-threaddevicealreadyinuse", "exclusivemodeandinuse", "exclusivemodeandisinuse"}},
 			{Match: "compute[- ]mode.{0,60}prohibited|prohibited.{0,40}compute[- ]mode|EXCLUSIVE_PROCESS|compute[- ]mode.{0,40}exclusive.{0,120}", With: []string{"nothing|nobody|not |n.?t\\b|busy|second|one (process|container|program|job)|how|only|refus\\w*|denied"}, Absent: []string{"\\bMPS\\b|nvidia-cuda-mps"}, Weight: 54, Literals: []string{"compute*mode", "compute-mode", "computemode", "exclusive_process"}},
+			{Match: "\\bE\\. ?Process\\b|exclusive.?process", With: []string{"\\bbusy\\b|only (the |one )|\\bsecond\\b|other process\\w*|one at a time|unavailable"}, Absent: []string{"\\bMPS\\b|nvidia-cuda-mps"}, Weight: 62, Literals: []string{"e.process", "exclusive"}},
 		},
 		Steps: []Advice{
 			{Text: "See the mode, and who holds the GPU", Command: "nvidia-smi --query-gpu=index,compute_mode --format=csv; docker gpu ps"},
