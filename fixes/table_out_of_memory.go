@@ -55,6 +55,7 @@ var tableOutOfMemory = []Entry{
 		Cause:    "The container's /dev/shm has docker's default of 64 MB, which workers or NCCL have filled.",
 		Explains: []ID{"nccl-problem", "host-out-of-memory", "cuda-out-of-memory"},
 		Symptoms: []Symptom{
+			{Match: "\\b(data ?loaders?|num_workers|workers?)\\b", With: []string{"\\bbus errors?\\b|\\bSIGBUS\\b|core dumped\\) .{0,20}bus"}, Prose: true, Weight: 70, Literals: []string{"dataloader", "worker"}},
 			{Match: "killed by signal: Bus error", Weight: 80, Literals: []string{"killedbysignal:buserror"}},
 			{Match: "dataloader.?s workers are out of shared memory|might be caused by insufficient shared memory|insufficient shared memory", Weight: 78, Literals: []string{"insufficientsharedmemory", "sworkersareoutofsharedmemory"}},
 			{Match: "Unexpected bus error encountered in worker", Weight: 80, Literals: []string{"unexpectedbuserrorencounteredinworker"}},
