@@ -126,6 +126,7 @@ func TestCorpusScore(t *testing.T) {
 	}
 	for _, part := range corpusParts {
 		t.Run(part, func(t *testing.T) {
+			t.Parallel()
 			var s corpusScore
 			for _, c := range readCorpus(t, part) {
 				got, guess := answer(t, c.Text)
@@ -151,7 +152,7 @@ func TestCorpusScore(t *testing.T) {
 // TestCorpusInEveryForm puts every form on the plain reports: how a text was pasted must not change the
 // answer.
 func TestCorpusInEveryForm(t *testing.T) {
-	const step = 20 // one case in twenty, unless all are asked for
+	const step = 40 // one case in so many, unless all are asked for
 	for _, part := range corpusParts {
 		var sample []corpusCase
 		for i, c := range readCorpus(t, part) {
@@ -169,6 +170,7 @@ func TestCorpusInEveryForm(t *testing.T) {
 				continue // for texts that are written with escapes
 			}
 			t.Run(part+"/"+form, func(t *testing.T) {
+				t.Parallel()
 				var s corpusScore
 				for _, c := range sample {
 					got, guess := answer(t, corpusForms[form](c.plain))
