@@ -45,7 +45,7 @@ func (m *scrapeMachine) view(moves bool) (ours, theirs float64, err error) {
 	environ := append(append(os.Environ(), m.driver...), "DOCKER_HOST="+m.host, "HOME="+m.b.scratch, "TERM=xterm-256color", "FAKE_NVML_SCENARIO="+scenario)
 	var pids [2]int
 	for i, program := range []string{m.b.plugin + " top --interval 1s", "nvtop --delay 10"} { // tenths of a second
-		socket := filepath.Join(m.b.scratch, fmt.Sprint("tmux", i))
+		socket := filepath.Join(m.b.scratch, fmt.Sprint("tmux", i, moves)) // a server that ends leaves its socket for a moment
 		tmux := func(args ...string) ([]byte, error) {
 			cmd := exec.Command("tmux", append([]string{"-S", socket, "-f", "/dev/null"}, args...)...)
 			cmd.Env = environ
