@@ -64,7 +64,7 @@ func soak(plugin string, last, every time.Duration, out string) error {
 	if w.engine, err = startEngine(filepath.Join(folder, "e.sock"), w); err != nil {
 		return err
 	}
-	defer w.engine.Close()
+	defer func() { _ = w.engine.Close() }()
 	if err := w.churn(); err != nil {
 		return err
 	}
