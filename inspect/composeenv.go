@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 )
@@ -164,26 +161,7 @@ func withSentinel(data []byte) []byte {
 }
 
 // readProjectFile reads a regular file of the project, at most 64 MiB of it.
-func readProjectFile(path string) ([]byte, error) {
-	const most = 64 << 20
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errNotRegular
-	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && len(data) > most {
-		return nil, errors.New("is larger than 64 MiB")
-	}
-	return data, err
-}
+func readProjectFile(path string) ([]byte, error) { return readRegular(path, 64<<20) }
 
 func sameFile(a, b string) bool {
 	if a == b {

@@ -27,6 +27,11 @@ type EngineAPI interface {
 	ImageInspect(context.Context, string, ...client.ImageInspectOption) (client.ImageInspectResult, error)
 }
 
+// pinger is an engine that can be asked if it answers at all (GET /_ping).
+type pinger interface {
+	Ping(context.Context, client.PingOptions) (client.PingResult, error)
+}
+
 // EngineSource asks the engine for its version and settings (GET /version, GET /info).
 var EngineSource = Source{Name: "engine", Read: readEngine}
 
@@ -42,9 +47,7 @@ func readEngine(ctx context.Context, m Machine) (Patch, error) {
 	var version client.ServerVersionResult
 	var info client.SystemInfoResult
 	var infoErr error
-	if c, ok := api.(interface {
-		Ping(context.Context, client.PingOptions) (client.PingResult, error)
-	}); ok && err == nil { // once: two questions at the same time would each ask for the version first, one after the other
+	if c, ok := api.(pinger); ok && err == nil { // once: two questions at the same time would each ask for the version first, one after the other
 		_, err = c.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
 	}
 	if err == nil {

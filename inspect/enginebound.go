@@ -24,16 +24,20 @@ const (
 
 // allowance hands on so much of what is read, and then says that it is too much.
 type allowance struct {
-	from io.Reader
-	left int64
-	most int64 // as it is said
+	from    io.Reader
+	left    int64
+	most    int64
+	tooMuch error
 }
 
-func allow(from io.Reader, most int64) *allowance { return &allowance{from, most, most} }
+// allow is an allowance of an engine's answer.
+func allow(from io.Reader, most int64) *allowance {
+	return &allowance{from, most, most, errTooLarge(most)}
+}
 
 func (a *allowance) Read(p []byte) (int, error) {
 	if a.left <= 0 && len(p) > 0 {
-		return 0, errTooLarge(a.most)
+		return 0, a.tooMuch
 	}
 	n, err := a.from.Read(p[:min(int64(len(p)), a.left)])
 	a.left -= int64(n)

@@ -33,7 +33,7 @@ type engineReader interface {
 func reader(m Machine, api EngineAPI) engineReader {
 	type rawClient interface {
 		Dialer() func(context.Context) (net.Conn, error)
-		Ping(context.Context, client.PingOptions) (client.PingResult, error)
+		pinger
 		ClientVersion() string
 	}
 	raw, ok := api.(rawClient)

@@ -76,7 +76,7 @@ func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.C
 		attribute(s, f.known, f.containerIDs)
 	}
 	f.earlier, f.last = earlier, s
-	f.whole = !asked && nvml.Error == "" && !nvml.TimedOut && processes.Error == "" && !processes.TimedOut
+	f.whole = !asked && nvml.Error == "" && !nvml.TimedOut && processes.Error == "" && !processes.TimedOut && !anyUntold(s.GPUs)
 	return s
 }
 
@@ -122,6 +122,12 @@ func anyOwnerless(gpus []GPU) (found bool) {
 	return found
 }
 
+// anyUntold tells if there is a process of which /proc told nothing: it is looked for at every reading.
+func anyUntold(gpus []GPU) (found bool) {
+	eachProcess(gpus, func(_ UsageProcess, p *GPUProcess) { found = found || p.Cgroup == "" })
+	return found
+}
+
 // sameGPUs tells if grants name the same GPUs and MIG devices in both.
 func sameGPUs(a, b []GPU) bool {
 	return (a == nil) == (b == nil) && slices.EqualFunc(a, b, func(a, b GPU) bool {
@@ -150,9 +156,7 @@ func WatchContainers(ctx context.Context, m Machine, changed func()) error {
 	if err != nil {
 		return err
 	}
-	follower, ok := api.(interface {
-		Events(context.Context, client.EventsListOptions) client.EventsResult
-	})
+	follower, ok := api.(EventsAPI)
 	if !ok {
 		return errors.New("this engine's events cannot be followed")
 	}

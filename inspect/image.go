@@ -230,23 +230,14 @@ type boundedTransport struct{ http.RoundTripper }
 func (t boundedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
 	answer, err := t.RoundTripper.RoundTrip(request)
 	if err == nil {
-		answer.Body = &boundedBody{answer.Body, mostRegistryAnswer}
+		answer.Body = boundedBody{&allowance{answer.Body, mostRegistryAnswer, mostRegistryAnswer, errRegistryTooMuch}, answer.Body}
 	}
 	return answer, err
 }
 
 type boundedBody struct {
-	io.ReadCloser
-	left int
-}
-
-func (b *boundedBody) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errRegistryTooMuch
-	}
-	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
+	io.Reader
+	io.Closer
 }
 
 // registryTransport trusts what the engine trusts for a registry, and uses its client certificate.

@@ -29,7 +29,6 @@ type ProcessesSeen struct {
 
 	mu     sync.Mutex
 	known  map[int]seenProcess
-	blank  bool            // of one of those in the last reading nothing is known
 	owners map[int]string  // container ids by the engine's word, of processes that /proc does not tell; "": it does not know either
 	others map[string]bool // ids that this engine does not know
 	proves string          // id of a container that /proc names
@@ -82,13 +81,11 @@ func seeProcesses(m Machine, gpus []GPU) {
 		}
 	}
 	listed := map[int]bool{}
-	seen.blank = false
 	visit := func(processes []GPUProcess) {
 		for i := range processes {
 			p := &processes[i]
 			listed[p.PID] = true
 			seen.see(m.Root, p, latest, keep, now)
-			seen.blank = seen.blank || p.Cgroup == ""
 			if p.Cgroup == "" && !p.Gone {
 				p.ContainerID = seen.owners[p.PID]
 			}
@@ -237,16 +234,13 @@ func (k *seenProcess) fresh(s *ProcessesSeen, now time.Time) bool {
 	return k.alive.held() && k.cgroup != "" && now.Sub(k.named) < min(s.NamesFor, soonest<<min(k.looks, 16))
 }
 
-// same tells if another reading of the same processes would tell of each what the last one told.
+// same tells if another reading of the processes that it knows would tell of each what the last one told.
 func (s *ProcessesSeen) same(now time.Time) bool {
 	if s == nil {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.blank {
-		return false
-	}
 	for _, k := range s.known {
 		if !k.fresh(s, now) {
 			return false

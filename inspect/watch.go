@@ -112,9 +112,7 @@ var (
 // whenItHangs gives an error once an engine does not answer any more. Its events do not tell: they are as quiet where
 // nothing happens.
 func whenItHangs(ctx context.Context, api EngineAPI) <-chan error {
-	pinger, ok := api.(interface {
-		Ping(context.Context, client.PingOptions) (client.PingResult, error)
-	})
+	engine, ok := api.(pinger)
 	if !ok {
 		return nil
 	}
@@ -129,7 +127,7 @@ func whenItHangs(ctx context.Context, api EngineAPI) <-chan error {
 			case <-tick.C:
 			}
 			asking, cancel := context.WithTimeout(ctx, pingPatience)
-			_, err := pinger.Ping(asking, client.PingOptions{})
+			_, err := engine.Ping(asking, client.PingOptions{})
 			cancel()
 			if err != nil {
 				hangs <- fmt.Errorf("the engine does not answer: %w", err)
