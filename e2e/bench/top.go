@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/docker-gpu/docker-gpu/e2e/fakenvml"
+	"github.com/docker-gpu/docker-gpu/e2e/pane"
 )
 
 // viewed is how long both programs are looked at, a frame a second.
@@ -43,25 +45,12 @@ func (m *scrapeMachine) view(moves bool) (ours, theirs float64, err error) {
 		return 0, 0, err
 	}
 	environ := append(append(os.Environ(), m.driver...), "DOCKER_HOST="+m.host, "HOME="+m.b.scratch, "TERM=xterm-256color", "FAKE_NVML_SCENARIO="+scenario)
-	var pids [2]int
+	var panes [2]*pane.Pane
 	for i, program := range []string{m.b.plugin + " top --interval 1s", "nvtop --delay 10"} { // tenths of a second
-		socket := filepath.Join(m.b.scratch, fmt.Sprint("tmux", i, moves)) // a server that ends leaves its socket for a moment
-		tmux := func(args ...string) ([]byte, error) {
-			cmd := exec.Command("tmux", append([]string{"-S", socket, "-f", "/dev/null"}, args...)...)
-			cmd.Env = environ
-			return cmd.Output()
+		if panes[i], err = pane.Start(filepath.Join(m.b.scratch, fmt.Sprint("tmux", i, moves)), environ, program); err != nil {
+			return 0, 0, err
 		}
-		if _, err := tmux("new-session", "-d", "-x", "160", "-y", "50", "exec "+program); err != nil {
-			return 0, 0, fmt.Errorf("tmux: %w", err)
-		}
-		defer func() { _, _ = tmux("kill-server") }()
-		pid, err := tmux("list-panes", "-F", "#{pane_pid}")
-		if err == nil {
-			pids[i], err = strconv.Atoi(strings.TrimSpace(string(pid)))
-		}
-		if err != nil {
-			return 0, 0, fmt.Errorf("%s ended at once: %w", program, err)
-		}
+		defer panes[i].Close()
 	}
 	end := time.Now().Add(viewed)
 	for tick := 1; time.Now().Before(end); tick++ {
@@ -74,14 +63,14 @@ func (m *scrapeMachine) view(moves bool) (ours, theirs float64, err error) {
 			text += fmt.Sprintf("\ngpu %d\nutil-gpu %d\npower %d\ntemp %d\nmemory-used %d MiB\n", i, (tick*13+i*29)%101, 300+(tick*7+i)%400, 40+(tick+i)%40, 4000+(tick*31+i)%900)
 		}
 		text = strings.ReplaceAll(text, " mem=", fmt.Sprintf(" enc=%d mem=", tick%50))
-		if err := errors.Join(os.WriteFile(scenario+".new", []byte(text), 0o644), os.Rename(scenario+".new", scenario)); err != nil {
+		if err := fakenvml.Write(scenario, text); err != nil {
 			return 0, 0, err
 		}
 	}
-	if ours, err = onProcessors(pids[0]); err == nil {
-		theirs, err = onProcessors(pids[1])
+	if ours, err = onProcessors(panes[0].PID); err == nil {
+		theirs, err = onProcessors(panes[1].PID)
 	}
-	return ours, theirs, errors.Join(err, os.WriteFile(scenario, base, 0o644))
+	return ours, theirs, errors.Join(err, fakenvml.Write(scenario, string(base)))
 }
 
 // onProcessors is how many seconds the threads of a process and of its children ran (proc_pid_schedstat: nanoseconds;

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/docker-gpu/docker-gpu/e2e/fakenvml"
+	"github.com/docker-gpu/docker-gpu/e2e/pane"
 )
 
 func main() {
@@ -81,23 +82,11 @@ func soak(plugin string, last, every time.Duration, out string) error {
 	}
 	defer func() { _ = exporter.Process.Kill(); _ = exporter.Wait() }()
 
-	tmux := func(args ...string) *exec.Cmd {
-		cmd := exec.Command("tmux", append([]string{"-S", filepath.Join(folder, "tmux"), "-f", "/dev/null"}, args...)...)
-		cmd.Env = environ
-		return cmd
-	}
-	if err := tmux("new-session", "-d", "-x", "160", "-y", "50", "exec "+plugin+" top --interval 1s").Run(); err != nil {
-		return fmt.Errorf("tmux: %w", err)
-	}
-	defer func() { _ = tmux("kill-server").Run() }()
-	paneText, err := tmux("list-panes", "-F", "#{pane_pid}").Output()
-	if err != nil {
-		return fmt.Errorf("top ended at once: %w", err)
-	}
-	top, err := strconv.Atoi(strings.TrimSpace(string(paneText)))
+	top, err := pane.Start(filepath.Join(folder, "tmux"), environ, plugin+" top --interval 1s")
 	if err != nil {
 		return err
 	}
+	defer top.Close()
 
 	var samples []sample
 	start := time.Now()
@@ -117,18 +106,18 @@ func soak(plugin string, last, every time.Duration, out string) error {
 			continue
 		}
 		next = next.Add(every)
-		for what, pid := range map[string]int{"exporter": exporter.Process.Pid, "top": top} {
+		for what, pid := range map[string]int{"exporter": exporter.Process.Pid, "top": top.PID} {
 			s, err := look(pid)
 			if err != nil {
-				screen, _ := tmux("capture-pane", "-p").Output()
+				screen, _ := top.Screen()
 				return fmt.Errorf("%s ended: %w\n%s", what, err, screen)
 			}
 			s.minute, s.what = time.Since(start).Minutes(), what
 			samples = append(samples, s)
 		}
 	}
-	screen, err := tmux("capture-pane", "-p").Output()
-	if err != nil || !strings.Contains(string(screen), "GPU") {
+	screen, err := top.Screen()
+	if err != nil || !strings.Contains(screen, "GPU") {
 		return fmt.Errorf("top shows nothing at the end: %w\n%s", err, screen)
 	}
 	if out != "" {
