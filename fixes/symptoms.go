@@ -49,7 +49,7 @@ var dialectReplacer = strings.NewReplacer(`"`, "", "'", "", "`", "", " +", `\s+`
 // wordClasses are what people write where a program would print its message. An expression of the table names them
 // in braces: {prose} is somebody who tells or asks, {gpu} what they call the GPU, {bad} that something is amiss.
 var wordClasses = strings.NewReplacer(
-	"{prose}", `((^|[ (,.;:])(I|we|my|our|us|me)[ ,.]|\?\s*$|\b(anyone|anybody|somebody|someone|please help|is there (a|any|some)|how (do|can|to|does|should|could)|why (does|do|is|are|did)|what (is|am|do|can|else|went|could|keeps|must)|which (\w+ )?(is|do|must|should|understands?|can|may|could|belongs?|counts?|one)|do I|can I|must I|should I|may I|have to|hi all|hello|hey)\b)`,
+	"{prose}", `((^|[ (,.;:])(I(ve|m)?|we(ve)?|mine|my|ours?|us|me)[ ,.]|\?\s*$|\b(anyone|anybody|somebody|someone|please help|is there (a|any|some)|how (do|can|to|does|should|could)|why (does|do|is|are|did)|what (is|am|do|can|else|went|could|keeps|must)|which (\w+ )?(is|do|must|should|understands?|can|may|could|belongs?|counts?|one)|do I|can I|must I|should I|may I|have to|hi all|hello|hey)\b)`,
 	"{gpu}", `(nvidia|cuda|\bgpus?\b|graphics? (card|adapter)|video card|\b(my|our|the|this|that|one|each|both|second|same|first|other) cards?\b|\bvram\b|geforce|\b[RG]TX ?\d|quadro|\btesla\b|\b(A100|H100|H200|L4|L40S?|T4|V100|P100|K80|A10G?|A[46]000|B200|[1-5]0[5-9]0 ?(ti)?)\b|nvenc|nvdec)`,
 	"{bad}", `(\b(fail\w*|error\w*|crash\w*|dies?|died|dead|abort\w*|stops?|stopped|quits?|exit\w*|breaks?|broken?|refus\w*|reject\w*|complain\w*|hangs?|stuck|kill\w*|cannot|can.?t|couldn.?t|unable|not|no longer|never|nothing|none|gone|lost|missing|wrong|problem\w*|denied|deny|denies|denials?|won.?t|doesn.?t|don.?t|isn.?t|didn.?t|no)\b)`,
 )
@@ -100,7 +100,7 @@ const (
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
-const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)?|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
 
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",

@@ -82,7 +82,7 @@ var nvrm, xid = []byte("NVRM: "), []byte("Xid")
 const (
 	wrapMax  = 6   // lines around one that show how wide a text is
 	joinMax  = 3   // lines before and after one that may be the same message, wrapped
-	widthMax = 134 // wider than people wrap
+	widthMax = 164 // wider than people wrap
 )
 
 // reach is how many lines on either side may belong to a message that begins in line. A piece of a line
