@@ -44,6 +44,7 @@ var tableNone = []Entry{
 			{Match: "CUDA (Version ?)?:? ?\\d+\\.\\d.{0,60}\\b(but|while|whereas|vs\\.?|against|though|although|and|instead of|not)\\b.{0,60}\\b\\d+\\.\\d", With: []string{"nvidia-smi|nvcc", "\\?|why|wonder|normal|expected|everything (runs|works)|works?\\b|confus\\w*|works fine"}, Absent: []string{"insufficient|unsatisfied|unsupported|not supported|mismatch: |fail\\w*|error"}, Prose: true, Weight: 8, Literals: []string{"cuda"}},
 			{Match: "Cannot dlopen some (GPU|TensorRT) libraries|libnvinfer\\S*: cannot open", With: []string{"physical_device:GPU|Created device|Created TensorFlow device|works|runs"}, Weight: 9, Literals: []string{":cannotopen", "cannotdlopensomegpulibraries", "cannotdlopensometensorrtlibraries"}},
 			{Match: "oneDNN custom operations are on|This TensorFlow binary is optimized", With: []string{"physical_device:GPU|Created (TensorFlow )?device", "nvidia|cuda|GPU"}, Prose: true, Weight: 6, Literals: []string{"onednncustomoperationsareon", "thistensorflowbinaryisoptimized"}},
+			{Match: "NVIDIA_VISIBLE_DEVICES", With: []string{"\\bvoid\\b", "(though|although|and yet|still|nevertheless|all the same|all same|even so|but)([^.;?]|\\.\\w){0,60}(sees?|lists?|works?|uses?|visible|runs?)\\b|(sees?|lists?|works?|uses?|runs?|visible)\\b([^.;?]|\\.\\w){0,30}(all the same|anyway|nevertheless|still|regardless)"}, Absent: []string{"\\bgpus: ?all|reservations|privileged|runtime: ?nvidia"}, Prose: true, Weight: 10, Literals: []string{"nvidia_visible_devices"}},
 		},
 		Steps: []Advice{
 			{Text: "Nothing to do"},

@@ -21,13 +21,13 @@ import (
 const (
 	wordingMax     = 4 << 10 // longer texts are logs, in which messages speak and words do not
 	wordingLines   = 60
-	wordingPlain   = 4  // different words of plain English that a sentence has at the least,
-	wordingShare   = 5  // and that one word in so many is one of those
-	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
-	wordingMargin  = 1.75
-	wordingFault   = 5.5 // margin to reports without a fault, of whose words there can be no end
-	wordingRelated = 2   // the next likely causes that are told
-	wordingShown   = 2   // lines
+	wordingPlain   = 4    // different words of plain English that a sentence has at the least,
+	wordingShare   = 5    // and that one word in so many is one of those
+	wordMax        = 24   // in characters: what is longer is a name, a path or a sum
+	wordingMargin  = 0.75 // margin to the next cause: a guess that errs names another fault of a GPU at the worst,
+	wordingFault   = 4.3  // and to reports without a fault, of whose words there can be no end
+	wordingRelated = 2    // the next likely causes that are told
+	wordingShown   = 2    // lines
 
 	smoothOwn    = 0.1 // reports that every word is taken to stand in, of a cause
 	smoothOthers = 0.3 // and of all the others
