@@ -81,7 +81,7 @@ func TestFramesOfARemoteEngine(t *testing.T) {
 
 // A frame in which nothing moved shares all with the one before, but the time; one in which a process ended does not.
 func TestFramesThatStandStill(t *testing.T) {
-	if !holdProcess(os.Getpid()).held() {
+	if !(&ProcessesSeen{}).hold(os.Getpid()).held() {
 		t.Skip("this system has no pidfd_open")
 	}
 	cmd := exec.Command("sleep", "600")

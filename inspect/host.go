@@ -16,9 +16,17 @@ import (
 )
 
 // HostSource reads the machine and its operating system from /etc, /proc, /sys and /dev.
-var HostSource = Source{Name: "host", Local: true, Read: readHost}
+var HostSource = Source{Name: "host", Local: true, Read: func(ctx context.Context, m Machine) (Patch, error) {
+	return readHost(m, func() []Package { return readPackages(ctx, m) })
+}}
 
-func readHost(ctx context.Context, m Machine) (Patch, error) {
+// BareHostSource reads the host without its packages, for commands that show none: their lists are long, and where they
+// are rpm's, a program has to be started for them.
+var BareHostSource = Source{Name: "host", Local: true, Read: func(_ context.Context, m Machine) (Patch, error) {
+	return readHost(m, func() []Package { return nil })
+}}
+
+func readHost(m Machine, packages func() []Package) (Patch, error) {
 	h := &Host{Architecture: runtime.GOARCH, OS: runtime.GOOS}
 	if runtime.GOOS != "linux" {
 		return func(s *Snapshot) { s.Host = h }, nil
@@ -81,7 +89,7 @@ func readHost(ctx context.Context, m Machine) (Patch, error) {
 	h.Libraries = readLibraries(m.Root)
 	h.Daemons = readDaemons(m.Root)
 	h.User = currentUser()
-	h.Packages = readPackages(ctx, m)
+	h.Packages = packages()
 	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
 }
 

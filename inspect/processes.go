@@ -33,6 +33,8 @@ type ProcessesSeen struct {
 	others map[string]bool // ids that this engine does not know
 	proves string          // id of a container that /proc names
 
+	held heldProcesses // by processHold
+
 	engine string // what was known of the engine when it was last compared to this machine
 	where  string // what came of that
 }
@@ -43,13 +45,17 @@ type seenProcess struct {
 	cgroup  string
 	used    bool        // in the reading under way
 	stat    *os.File    // its /proc/PID/stat, which stays this process's whoever has the PID later; nil: not kept open
-	alive   processHold // tells that it has ended without a look into /proc
+	alive   processHold // tells that it has ended, without a look into /proc
 	named   time.Time   // when its name was read
 	looks   int         // how often
 }
 
-// soonest is how long a process's name is told again after the first look; twice as long after each other.
-const soonest = time.Second
+// soonest is how long a process's name is told again after the first look, eight times as long after each other: what
+// calls itself another name does so when it starts, and what execs has to open the GPU anew.
+const (
+	soonest = 2 * time.Second
+	sooner  = 3 // doublings
+)
 
 // mostStats bounds the files that are kept open: a view may have 1024 of them, unless its user was given more.
 const mostStats = 256
@@ -183,7 +189,14 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		s.forget(p.PID)
 	}
 	folder := "/proc/" + strconv.Itoa(p.PID)
-	stat, err := root.ReadFile(folder + "/stat")
+	k, known := s.known[p.PID]
+	// Held before it is looked at: if the PID changes hands in between, what is held has ended, and it is looked at anew.
+	var alive processHold
+	if keep && s.NamesFor > 0 && !known && root == "/" && len(s.known) < mostStats {
+		alive = s.hold(p.PID)
+	}
+	defer func() { s.release(alive) }()
+	stat, err := readProc(root, folder+"/stat")
 	name, started, ok := parseStat(stat)
 	switch {
 	case errors.Is(err, fs.ErrNotExist): // it ended, or it is hidden (hidepid=)
@@ -194,14 +207,13 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		p.Gone = true
 		return
 	}
-	k, known := s.known[p.PID]
 	if !known || k.started != started || k.cgroup == "" {
 		s.forget(p.PID)
 		k = seenProcess{started: started, name: name}
-		if data, err := root.ReadFile(folder + "/cgroup"); err == nil {
+		if data, err := readProc(root, folder+"/cgroup"); err == nil {
 			k.cgroup = processCgroup(data)
 		}
-		if again, err := root.ReadFile(folder + "/stat"); err == nil { // the PID changed hands between the two files
+		if again, err := readProc(root, folder+"/stat"); err == nil { // the PID changed hands between the two files
 			if _, now, ok := parseStat(again); ok && now != started {
 				p.Gone = true
 				return
@@ -210,20 +222,11 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	}
 	k.name, k.used, k.named = name, true, now // exec changes the name
 	k.looks++
-	if keep && k.stat == nil && !k.alive.held() && root == "/" && len(s.known) < mostStats {
-		if s.NamesFor > 0 && k.cgroup != "" {
-			k.alive = holdProcess(p.PID)
-		}
-		stat := openStat(folder+"/stat", started) // tells that what is held is the process whose start was read before
-		switch {
-		case stat != nil && !k.alive.held():
-			k.stat = stat
-		case stat != nil:
-			_ = stat.Close()
-		default:
-			k.alive.release()
-			k.alive = processHold{}
-		}
+	switch {
+	case alive.held() && k.cgroup != "":
+		k.alive, alive = alive, processHold{}
+	case keep && k.stat == nil && !k.alive.held() && root == "/" && len(s.known) < mostStats:
+		k.stat = openStat(folder+"/stat", started)
 	}
 	s.known[p.PID] = k
 	p.Name, p.Cgroup = k.name, k.cgroup
@@ -231,7 +234,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 
 // fresh tells if all that was read of a process that has not ended is told again without a look.
 func (k *seenProcess) fresh(s *ProcessesSeen, now time.Time) bool {
-	return k.alive.held() && k.cgroup != "" && now.Sub(k.named) < min(s.NamesFor, soonest<<min(k.looks, 16))
+	return k.alive.held() && k.cgroup != "" && now.Sub(k.named) < min(s.NamesFor, soonest<<(sooner*min(max(k.looks-1, 0), 5)))
 }
 
 // same tells if another reading of the processes that it knows would tell of each what the last one told.
@@ -270,7 +273,7 @@ func (s *ProcessesSeen) forget(pid int) {
 	if k.stat != nil {
 		_ = k.stat.Close()
 	}
-	k.alive.release()
+	s.release(k.alive)
 	delete(s.known, pid)
 }
 

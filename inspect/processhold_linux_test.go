@@ -1,6 +1,8 @@
 package inspect
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"testing"
@@ -9,9 +11,12 @@ import (
 
 // A process whose end can be told is not looked for in /proc again; once it has ended, nothing of it is kept.
 func TestProcessesHeld(t *testing.T) {
-	if !holdProcess(os.Getpid()).held() {
+	seen := &ProcessesSeen{NamesFor: time.Minute}
+	itself := seen.hold(os.Getpid())
+	if !itself.held() {
 		t.Skip("this kernel has no pidfd_open")
 	}
+	seen.release(itself)
 	descriptors := func() int {
 		entries, err := os.ReadDir("/proc/self/fd")
 		if err != nil {
@@ -26,7 +31,7 @@ func TestProcessesHeld(t *testing.T) {
 	}
 	defer func() { _ = cmd.Process.Kill() }()
 	clock := time.Unix(0, 0)
-	m := Machine{Root: "/", Now: func() time.Time { return clock }, Seen: &ProcessesSeen{NamesFor: time.Minute}}
+	m := Machine{Root: "/", Now: func() time.Time { return clock }, Seen: seen}
 	look := func() GPUProcess {
 		gpus := []GPU{{Processes: []GPUProcess{{PID: cmd.Process.Pid}}}}
 		seeProcesses(m, gpus)
@@ -58,5 +63,24 @@ func TestProcessesHeld(t *testing.T) {
 	}
 	if n := descriptors(); n != first {
 		t.Errorf("%d descriptors are left", n-first)
+	}
+}
+
+// What is read by three calls is what is read by others, whether it fits into the first or not.
+func TestReadProc(t *testing.T) {
+	for _, name := range []string{"/proc/self/cgroup", "/proc/filesystems", "/proc/cpuinfo", "/proc/self/limits", "/proc/version"} {
+		want, err := Root("/").ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readProc("/", name); err != nil || name != "/proc/cpuinfo" && string(got) != string(want) || len(got) < min(len(want), firstProc) {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, want)
+		}
+	}
+	if _, err := readProc("/", "/proc/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of nothing: %v", err)
+	}
+	if got, err := readProc("/", "/proc/kallsyms"); err == nil && len(got) > 2*mostProc {
+		t.Errorf("%d bytes of an endless file", len(got))
 	}
 }

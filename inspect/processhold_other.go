@@ -5,10 +5,14 @@ package inspect
 // processHold is of Linux alone.
 type processHold struct{}
 
-func holdProcess(int) processHold { return processHold{} }
+type heldProcesses struct{}
+
+func (*ProcessesSeen) hold(int) processHold { return processHold{} }
 
 func (processHold) held() bool { return false }
 
-func (processHold) release() {}
+func (*ProcessesSeen) release(processHold) {}
 
 func (*ProcessesSeen) ended() []int { return nil }
+
+func readProc(root Root, name string) ([]byte, error) { return root.ReadFile(name) }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os/signal"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -105,7 +106,8 @@ func (o *topOptions) run(ctx context.Context, app *app) (err error) {
 	// A terminal that goes away says so by this signal; what it left behind is put in order all the same.
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGHUP, syscall.SIGTERM)
 	defer stop()
-	runtime.GOMAXPROCS(1) // there is little to do at a time: to wake other threads up for it takes longer than it does
+	runtime.GOMAXPROCS(1)   // there is little to do at a time: to wake other threads up for it takes longer than it does
+	debug.SetGCPercent(400) // nor to collect four megabytes of garbage at a time
 	live := o.live(app)
 	feed, err := o.feed(app, live)
 	if err != nil {

@@ -48,7 +48,7 @@ type liveFeed struct {
 	due   time.Time
 
 	mu      sync.Mutex
-	earlier *inspect.Snapshot // engine, containers, host, driver, toolkit
+	earlier *inspect.Snapshot // engine, containers, host, driver, the toolkit's settings
 	ready   chan struct{}     // closed when earlier is there
 }
 
@@ -87,7 +87,7 @@ func (f *liveFeed) ask(ctx context.Context) (*inspect.NVMLAnswer, error) {
 
 // stillSources are the parts of a frame that are read only when something changed.
 func stillSources() []inspect.Source {
-	return []inspect.Source{inspect.EngineSource, inspect.ContainersSource(false), inspect.HostSource, inspect.DriverSource, inspect.ToolkitSource}
+	return []inspect.Source{inspect.EngineSource, inspect.ContainersSource(false), inspect.BareHostSource, inspect.DriverSource, inspect.ToolkitConfigSource}
 }
 
 func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {

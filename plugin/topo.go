@@ -76,7 +76,7 @@ func newTopoCmd(app *app, runF func(context.Context, *topoOptions) error) *cobra
 }
 
 func runTopo(ctx context.Context, app *app, opts *topoOptions) error {
-	s, err := opts.snapshot(ctx, app, inspect.EngineSource, inspect.HostSource, inspect.DriverSource, inspect.TopologySource)
+	s, err := opts.snapshot(ctx, app, inspect.EngineSource, inspect.BareHostSource, inspect.DriverSource, inspect.TopologySource)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
-	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/docker/cli/cli/streams"
 )
@@ -86,7 +86,7 @@ func (t *terminal) paint(lines []topLine, width int) error {
 			room = 0
 		}
 		if style, styled := topStyles[line.kind]; styled {
-			text = style.Render(text)
+			text = style.Styled(text)
 		}
 		b.WriteString(text)
 		if room > 0 {
@@ -106,13 +106,14 @@ func (t *terminal) paint(lines []topLine, width int) error {
 }
 
 // The styles are attributes, not colours: they look the same on light and dark terminals, and say nothing
-// that the text does not.
-var topStyles = map[lineKind]lipgloss.Style{
-	lineHead:     lipgloss.NewStyle().Bold(true),
-	lineTitle:    lipgloss.NewStyle().Reverse(true),
-	lineSelected: lipgloss.NewStyle().Bold(true).Reverse(true),
-	lineNotice:   lipgloss.NewStyle().Bold(true),
-	lineHelp:     lipgloss.NewStyle().Faint(true),
+// that the text does not. (Lip Gloss asks for a terminal's colours when a program starts, whatever it does; in tmux by
+// starting another program.)
+var topStyles = map[lineKind]ansi.Style{
+	lineHead:     ansi.NewStyle().Bold(),
+	lineTitle:    ansi.NewStyle().Reverse(true),
+	lineSelected: ansi.NewStyle().Bold().Reverse(true),
+	lineNotice:   ansi.NewStyle().Bold(),
+	lineHelp:     ansi.NewStyle().Faint(),
 }
 
 // resumedMsg says that the program was stopped and goes on: the shell has had the terminal meanwhile.
@@ -130,7 +131,7 @@ func runTop(ctx context.Context, m *topModel, in *streams.In, out *streams.Out) 
 	}
 	m.ctx, m.terminal = ctx, screen
 	size := screen.size()
-	program := tea.NewProgram(m, tea.WithInput(os.Stdin), tea.WithoutRenderer(), tea.WithFPS(1), tea.WithoutSignalHandler(), tea.WithWindowSize(size.Width, size.Height))
+	program := tea.NewProgram(m, tea.WithInput(os.Stdin), tea.WithoutRenderer(), tea.WithFPS(1), tea.WithColorProfile(colorprofile.ASCII), tea.WithoutSignalHandler(), tea.WithWindowSize(size.Width, size.Height))
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, terminalSignals...)
 	defer signal.Stop(signals)
