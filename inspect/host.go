@@ -93,18 +93,19 @@ func readHost(m Machine, packages func() []Package) (Patch, error) {
 	return func(s *Snapshot) { s.Host = h }, errors.Join(errs...)
 }
 
-// DeviceNodesSource reads no more of the host than the device nodes of GPUs, which decide what a
+// DeviceNodesSource reads no more of the host than its name and the device nodes of GPUs, which decide what a
 // privileged container sees; for commands that show nothing else of the host.
 var DeviceNodesSource = Source{Name: "device-nodes", Local: true, Read: func(_ context.Context, m Machine) (Patch, error) {
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("device nodes of GPUs: %w", ErrAbsent)
 	}
+	name := m.Root.ReadLine("/proc/sys/kernel/hostname")
 	nodes, _, err := readDeviceNodes(m.Root)
 	return func(s *Snapshot) {
 		if s.Host == nil {
 			s.Host = &Host{}
 		}
-		s.Host.DeviceNodes = nodes
+		s.Host.Name, s.Host.DeviceNodes = name, nodes
 	}, err
 }}
 

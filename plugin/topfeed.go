@@ -42,13 +42,14 @@ type liveFeed struct {
 	frames  *inspect.Frames
 	shown   atomic.Uint32 // what is asked of NVML, an [inspect.Moving]; 0: everything
 
+	bare  *inspect.Host // what tells why there is no GPU; nil: nobody had to know yet
 	start sync.Once
 	ended sync.WaitGroup
 	stop  context.CancelFunc
 	due   time.Time
 
 	mu      sync.Mutex
-	earlier *inspect.Snapshot // engine, containers, host, driver, the toolkit's settings
+	earlier *inspect.Snapshot // engine, containers, device nodes, driver, the toolkit's settings
 	ready   chan struct{}     // closed when earlier is there
 }
 
@@ -87,7 +88,7 @@ func (f *liveFeed) ask(ctx context.Context) (*inspect.NVMLAnswer, error) {
 
 // stillSources are the parts of a frame that are read only when something changed.
 func stillSources() []inspect.Source {
-	return []inspect.Source{inspect.EngineSource, inspect.ContainersSource(false), inspect.BareHostSource, inspect.DriverSource, inspect.ToolkitConfigSource}
+	return []inspect.Source{inspect.EngineSource, inspect.ContainersSource(false), inspect.DeviceNodesSource, inspect.DriverSource, inspect.ToolkitConfigSource}
 }
 
 func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
@@ -103,14 +104,8 @@ func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if wait := time.Until(f.due); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	if err := f.wait(ctx); err != nil {
+		return nil, err
 	}
 	f.due = f.due.Add(f.every)
 	if now := time.Now(); f.due.Before(now) { // a frame that was late moves those after it
@@ -123,8 +118,42 @@ func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if shown := inspect.Moving(f.shown.Load()); shown != 0 && f.stream != nil {
+		f.stream.Ahead(shown, time.Until(f.due))
+	}
 	s.Tool = f.tool
+	if len(s.GPUs) == 0 && s.Host != nil { // nil: its GPUs are another machine's
+		s.Host = f.host(ctx)
+	}
 	return s, nil
+}
+
+// wait is for the moment of the next frame. Where NVML was asked for it ahead, that is when the answer comes: to wake up
+// twice for a frame takes longer than much of what is done for it.
+func (f *liveFeed) wait(ctx context.Context) error {
+	wait := time.Until(f.due)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	if f.stream != nil {
+		f.stream.Await(ctx, f.due, 100*time.Millisecond)
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err()
+}
+
+// host is all that a verdict needs of the host: where no GPU is seen, the view says why.
+func (f *liveFeed) host(ctx context.Context) *inspect.Host {
+	if f.bare == nil {
+		f.bare = inspect.Collect(ctx, f.m, f.timeout, inspect.BareHostSource).Host
+	}
+	return f.bare
 }
 
 // patience is how long one frame waits for NVML: not so long that the view seems to stand still.

@@ -10,13 +10,15 @@ import (
 )
 
 // still reads what a GPU is and how it is set.
-func (r *nvmlReader) still() {
+func (r *nvmlReader) still(links bool) {
 	r.identity()
 	r.limits()
 	r.link()
 	r.memoryFaults()
 	r.modes()
-	r.nvlinks()
+	if links {
+		r.nvlinks()
+	}
 }
 
 // figures reads what moves, on top of what stands still.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Answer is one reading of NVML: what the child process writes and the parent reads. Absent says
@@ -25,8 +26,12 @@ type Answer struct {
 	Unchanged bool `json:"-"` // it tells word for word what the answer before told, to the same question
 }
 
-// request is what a line of input asks the child for.
-type request struct{ topology, moving bool }
+// request is what a line of input asks the child for. Shown are the figures that a view shows which has no use for
+// others, nor for the links between GPUs; 0: everything.
+type request struct {
+	topology, moving bool
+	shown            Moving
+}
 
 // TopologyRequest is the line that asks the child for the wiring as well.
 const TopologyRequest = "topology"
@@ -134,8 +139,8 @@ func ranges(numbers []int) string {
 
 // Serve answers each line of input with one reading as a line of JSON, until the input ends. It is
 // what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too,
-// [MovingRequest] for what changed, and [Moving.Request] for some figures, which are told as a line of words where
-// they are all that is new.
+// [MovingRequest] for what changed, and [Moving.Request] for some figures, now or ([Moving.RequestIn]) later, which are told
+// as a line of words where they are all that is new.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	session := newNVMLSession()
 	defer session.stop()
@@ -143,8 +148,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	var figures []byte
 	for ctx.Err() == nil && lines.Scan() {
-		asked, some := figuresAsked(lines.Text())
+		asked, later, some := figuresAsked(lines.Text())
 		if some {
+			time.Sleep(later)
 			if gpus, ok := session.figuresAlone(asked); ok {
 				figures = asked.pack(figures[:0], gpus)
 				if _, err := out.Write(figures); err != nil {
@@ -153,7 +159,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 				continue
 			}
 		}
-		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: some || lines.Text() == MovingRequest})); err != nil {
+		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: some || lines.Text() == MovingRequest, shown: asked})); err != nil {
 			return err
 		}
 	}

@@ -33,8 +33,9 @@ type nvmlSession struct {
 const keptFor = 10 * time.Second
 
 type keptGPU struct {
-	gpu GPU // what stands still alone
-	at  time.Time
+	gpu   GPU // what stands still alone
+	links bool
+	at    time.Time
 }
 
 func newNVMLSession() *nvmlSession {
@@ -102,14 +103,16 @@ func (s *nvmlSession) answer(asked request) *Answer {
 			continue
 		}
 		devices[i] = device
-		s.measure(i, device)
+		if asked.shown.measured() {
+			s.measure(i, device)
+		}
 		answer.GPUs = append(answer.GPUs, GPU{Index: i})
 	}
 	for i, device := range devices {
 		if device == nil {
 			continue
 		}
-		g, kept := s.gpu(i, device)
+		g, kept := s.gpu(i, device, asked.shown == 0)
 		switch {
 		case !kept:
 			answer.GPUs[i] = g
@@ -119,8 +122,10 @@ func (s *nvmlSession) answer(asked request) *Answer {
 			answer.GPUs[i] = g.WithStill(s.kept[i].gpu)
 		}
 	}
-	for i := range answer.GPUs {
-		s.addThroughput(&answer.GPUs[i])
+	if asked.shown.measured() {
+		for i := range answer.GPUs {
+			s.addThroughput(&answer.GPUs[i])
+		}
 	}
 	if asked.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)
@@ -139,7 +144,7 @@ func (s *nvmlSession) figuresAlone(asked Moving) (gpus []GPU, ok bool) {
 	if s.base == nil || s.now().Sub(s.since) >= restartAfter {
 		return nil, false
 	}
-	measured := asked&(MovingReceived|MovingSent) != 0
+	measured := asked.measured()
 	if measured {
 		for i, device := range s.base {
 			s.measure(i, device)
@@ -166,9 +171,10 @@ func (s *nvmlSession) figuresAlone(asked Moving) (gpus []GPU, ok bool) {
 }
 
 // gpu reads one GPU, anew what moves, and the rest where it was not read lately; kept says that it was, and that
-// it is not in what is returned.
-func (s *nvmlSession) gpu(index int, device nvml.Device) (g GPU, kept bool) {
-	if still, ok := s.kept[index]; ok && s.now().Sub(still.at) < keptFor {
+// it is not in what is returned. The links to other GPUs, of which each takes four questions, are read where they are
+// asked for.
+func (s *nvmlSession) gpu(index int, device nvml.Device, links bool) (g GPU, kept bool) {
+	if still, ok := s.kept[index]; ok && s.now().Sub(still.at) < keptFor && (still.links || !links) {
 		r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index, PCIe: still.gpu.PCIe, ECC: still.gpu.ECC}}
 		if r.figures(); r.gpu.Error == "" {
 			return *r.gpu, true
@@ -176,9 +182,9 @@ func (s *nvmlSession) gpu(index int, device nvml.Device) (g GPU, kept bool) {
 	}
 	delete(s.kept, index) // a GPU that fails tells no more than it still answers
 	r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index}}
-	r.still()
+	r.still(links)
 	if r.gpu.Error == "" {
-		s.kept[index] = keptGPU{*r.gpu, s.now()}
+		s.kept[index] = keptGPU{*r.gpu, links, s.now()}
 	}
 	r.figures()
 	return *r.gpu, false
