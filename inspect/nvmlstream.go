@@ -25,8 +25,6 @@ type NVMLStream struct {
 	still      map[int]GPU     // by index, as the child told them last
 	figures    gpu.Unpacker    // for what it tells on top of that
 	told       []byte          // the last line of figures
-	ahead      bool            // figures were asked for, of which nobody has taken the answer
-	came       []byte          // that answer, if it was waited for
 	left       <-chan struct{} // the child that was dropped last; closed when the system has ended it
 	failures   int
 	notBefore  time.Time
@@ -66,34 +64,6 @@ func (s *NVMLStream) Read(ctx context.Context) (*NVMLAnswer, error) {
 // told, at most a minute ago.
 func (s *NVMLStream) ReadMoving(ctx context.Context, asked Moving) (*NVMLAnswer, error) {
 	return s.read(ctx, asked.Request())
-}
-
-// Ahead asks for figures that the next ReadMoving is to tell, whatever it asks for itself, and that are read so much
-// later. Nothing is asked where nothing was read before.
-func (s *NVMLStream) Ahead(asked Moving, later time.Duration) {
-	<-s.turn
-	defer func() { s.turn <- struct{}{} }()
-	if s.child != nil && !s.ahead {
-		_, _ = io.WriteString(s.child.stdin, asked.RequestIn(later)+"\n") // a child that has ended says so when it is read
-		s.ahead = true
-	}
-}
-
-// Await waits until due, and where figures were asked for ahead, until they are there: at most so long beyond that.
-func (s *NVMLStream) Await(ctx context.Context, due time.Time, late time.Duration) {
-	<-s.turn
-	defer func() { s.turn <- struct{}{} }()
-	var lines <-chan []byte
-	if s.ahead && s.came == nil {
-		lines, due = s.child.lines, due.Add(late)
-	}
-	timer := time.NewTimer(due.Sub(s.now()))
-	defer timer.Stop()
-	select {
-	case s.came = <-lines: // nil where the child has ended, as it will be again
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 func (s *NVMLStream) read(ctx context.Context, request string) (*NVMLAnswer, error) {
@@ -195,9 +165,22 @@ func (c *streamChild) read(out io.Reader) {
 }
 
 func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, error) {
-	line, err := s.answer(ctx, request)
-	if err != nil {
-		return nil, err
+	c := s.child
+	// No question follows one without an answer, so there is always room for it in the pipe.
+	_, _ = io.WriteString(c.stdin, request+"\n") // a child that has ended says so below
+	var line []byte
+	select {
+	case <-ctx.Done():
+		return nil, fmt.Errorf("NVML does not answer: %w", ctx.Err())
+	case l, ok := <-c.lines:
+		if !ok {
+			<-c.ended
+			if c.err == nil {
+				return nil, errors.New("NVML child ended without an answer")
+			}
+			return nil, childError(c.err, c.stderr.String())
+		}
+		line = l
 	}
 	if gpu.IsFigures(line) {
 		answer, err := s.figures.Unpack(line)
@@ -218,36 +201,6 @@ func (s *NVMLStream) ask(ctx context.Context, request string) (*NVMLAnswer, erro
 	}
 	s.figures.Keep(answer)
 	return answer, nil
-}
-
-// answer is the child's line. One that was asked for ahead is it, if figures are what is wanted.
-func (s *NVMLStream) answer(ctx context.Context, request string) (line []byte, err error) {
-	c := s.child
-	for {
-		ahead := s.ahead
-		if !ahead {
-			// No question follows one without an answer, so there is always room for it in the pipe.
-			_, _ = io.WriteString(c.stdin, request+"\n") // a child that has ended says so below
-		}
-		if line, s.came, s.ahead = s.came, nil, false; line == nil {
-			ok := false
-			select {
-			case <-ctx.Done():
-				return nil, fmt.Errorf("NVML does not answer: %w", ctx.Err())
-			case line, ok = <-c.lines:
-			}
-			if !ok {
-				<-c.ended
-				if c.err == nil {
-					return nil, errors.New("NVML child ended without an answer")
-				}
-				return nil, childError(c.err, c.stderr.String())
-			}
-		}
-		if !ahead || gpu.IsFigures([]byte(request)) {
-			return line, nil
-		}
-	}
 }
 
 // complete adds to the GPUs what the child told before and did not tell again.
@@ -272,7 +225,7 @@ func (s *NVMLStream) complete(answer *NVMLAnswer) error {
 // drop ends the child without waiting for it: one that hangs in the driver outlives even SIGKILL.
 func (s *NVMLStream) drop() {
 	c := s.child
-	s.child, s.left, s.still, s.figures, s.told, s.ahead, s.came = nil, c.ended, nil, gpu.Unpacker{}, nil, false, nil
+	s.child, s.left, s.still, s.figures, s.told = nil, c.ended, nil, gpu.Unpacker{}, nil
 	_ = c.cmd.Process.Kill()
 	_ = c.stdin.Close()
 	go func() { // what it still says is for nobody

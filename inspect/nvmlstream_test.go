@@ -14,8 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-
-	"github.com/docker-gpu/docker-gpu/inspect/gpu"
 )
 
 // stream is a stream whose children are a shell script; each answer's driver version is the child's PID.
@@ -164,52 +162,5 @@ read -r line; echo '{"gpus": [{"index": 0}, {"index": 1}], "kept": [1]}'`)
 	}
 	if _, err := s.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "builds on one that was not given") {
 		t.Errorf("what was never told is made up: %v", err)
-	}
-}
-
-// What was asked for ahead is what the next reading of figures tells, and no other reading.
-func TestNVMLStreamAhead(t *testing.T) {
-	s := stream(t, `while read -r line; do echo '{"driver": {"version": "'"$line"'"}, "gpus": []}'; done`)
-	told := func(answer *NVMLAnswer, err error) string {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return answer.Driver.Version
-	}
-	s.Ahead(gpu.MovingPower, time.Second)
-	s.Await(t.Context(), time.Now(), time.Hour) // nothing was read before, so nothing is asked
-	if got := told(s.ReadMoving(t.Context(), gpu.MovingFan)); got != gpu.MovingFan.Request() {
-		t.Errorf("first reading: %q", got)
-	}
-	s.Ahead(gpu.MovingPower, 7*time.Millisecond)
-	s.Ahead(gpu.MovingMemory, 0) // one at a time
-	s.Await(t.Context(), time.Now(), time.Hour)
-	for _, want := range []string{gpu.MovingPower.RequestIn(7 * time.Millisecond), gpu.MovingFan.Request()} {
-		if got := told(s.ReadMoving(t.Context(), gpu.MovingFan)); got != want {
-			t.Errorf("%q, want %q", got, want)
-		}
-	}
-	s.Ahead(gpu.MovingPower, 0)
-	if got := told(s.Read(t.Context())); got != gpu.MovingRequest {
-		t.Errorf("everything: %q", got)
-	}
-	s.Ahead(gpu.MovingPower, 0)
-	s.Close()
-	if got := told(s.ReadMoving(t.Context(), gpu.MovingFan)); got != gpu.MovingFan.Request() {
-		t.Errorf("by a new child: %q", got)
-	}
-}
-
-// A child that ends before its answer is noticed at once, and the reading says so.
-func TestNVMLStreamEndsAhead(t *testing.T) {
-	s := stream(t, `read -r line; echo '{"gpus": []}'; read -r line`)
-	if _, err := s.Read(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.Ahead(gpu.MovingPower, 0)
-	s.Await(t.Context(), time.Now(), time.Hour)
-	if _, err := s.ReadMoving(t.Context(), gpu.MovingPower); err == nil || !strings.Contains(err.Error(), "ended without an answer") {
-		t.Errorf("got %v", err)
 	}
 }

@@ -104,8 +104,14 @@ func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := f.wait(ctx); err != nil {
-		return nil, err
+	if wait := time.Until(f.due); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
 	f.due = f.due.Add(f.every)
 	if now := time.Now(); f.due.Before(now) { // a frame that was late moves those after it
@@ -118,34 +124,11 @@ func (f *liveFeed) next(ctx context.Context) (*inspect.Snapshot, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if shown := inspect.Moving(f.shown.Load()); shown != 0 && f.stream != nil {
-		f.stream.Ahead(shown, time.Until(f.due))
-	}
 	s.Tool = f.tool
 	if len(s.GPUs) == 0 && s.Host != nil { // nil: its GPUs are another machine's
 		s.Host = f.host(ctx)
 	}
 	return s, nil
-}
-
-// wait is for the moment of the next frame. Where NVML was asked for it ahead, that is when the answer comes: to wake up
-// twice for a frame takes longer than much of what is done for it.
-func (f *liveFeed) wait(ctx context.Context) error {
-	wait := time.Until(f.due)
-	if wait <= 0 {
-		return ctx.Err()
-	}
-	if f.stream != nil {
-		f.stream.Await(ctx, f.due, 100*time.Millisecond)
-		return ctx.Err()
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err()
 }
 
 // host is all that a verdict needs of the host: where no GPU is seen, the view says why.

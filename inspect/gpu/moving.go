@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Moving is a set of figures that move, for views that look every second and show some of them. Each costs a
@@ -47,30 +46,16 @@ const figuresWord = "figures"
 // reads, or, where something else is another one too, with a whole [Answer].
 func (m Moving) Request() string { return figuresWord + " " + strconv.FormatUint(uint64(m), 10) }
 
-// RequestIn is Request to be read, and answered, so much later: who asks need not wake up for it.
-func (m Moving) RequestIn(later time.Duration) string {
-	return m.Request() + " " + strconv.FormatInt(max(later.Milliseconds(), 0), 10)
-}
-
 // measured tells if what goes over the links is asked for.
 func (m Moving) measured() bool { return m == 0 || m&(MovingReceived|MovingSent) != 0 }
 
-// mostLater is longer than any view waits from one frame to the next.
-const mostLater = 24 * time.Hour
-
-func figuresAsked(line string) (asked Moving, later time.Duration, ok bool) {
-	words, ok := strings.CutPrefix(line, figuresWord+" ")
+func figuresAsked(line string) (Moving, bool) {
+	digits, ok := strings.CutPrefix(line, figuresWord+" ")
 	if !ok {
-		return 0, 0, false
+		return 0, false
 	}
-	digits, wait, waits := strings.Cut(words, " ")
 	n, err := strconv.ParseUint(digits, 10, 32)
-	if err == nil && waits {
-		var milliseconds uint64
-		milliseconds, err = strconv.ParseUint(wait, 10, 32)
-		later = min(time.Duration(milliseconds)*time.Millisecond, mostLater)
-	}
-	return Moving(n) & allMoving, later, err == nil
+	return Moving(n) & allMoving, err == nil
 }
 
 // A figureWord writes a figure of a GPU as a word, and takes it from one. A figure that is not known is "-".

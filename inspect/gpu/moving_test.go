@@ -2,7 +2,6 @@ package gpu
 
 import (
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -103,26 +102,4 @@ func FuzzUnpack(f *testing.F) {
 			t.Errorf("after %q: %v", line, err)
 		}
 	})
-}
-
-func TestFiguresAsked(t *testing.T) {
-	for _, c := range []struct {
-		line  string
-		asked Moving
-		later time.Duration
-		ok    bool
-	}{
-		{MovingPower.Request(), MovingPower, 0, true},
-		{(MovingPower | MovingFan).RequestIn(950 * time.Millisecond), MovingPower | MovingFan, 950 * time.Millisecond, true},
-		{MovingPower.RequestIn(-time.Second), MovingPower, 0, true},
-		{"figures 32 4294967295", MovingPower, mostLater, true},
-		{"figures 32 -1", MovingPower, 0, false},
-		{"figures", 0, 0, false},
-		{"moving", 0, 0, false},
-		{"", 0, 0, false},
-	} {
-		if asked, later, ok := figuresAsked(c.line); asked != c.asked || later != c.later || ok != c.ok {
-			t.Errorf("%q: %d, %s, %t", c.line, asked, later, ok)
-		}
-	}
 }

@@ -11,7 +11,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // Answer is one reading of NVML: what the child process writes and the parent reads. Absent says
@@ -139,8 +138,8 @@ func ranges(numbers []int) string {
 
 // Serve answers each line of input with one reading as a line of JSON, until the input ends. It is
 // what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too,
-// [MovingRequest] for what changed, and [Moving.Request] for some figures, now or ([Moving.RequestIn]) later, which are told
-// as a line of words where they are all that is new.
+// [MovingRequest] for what changed, and [Moving.Request] for some figures, which are told as a line of words where
+// they are all that is new.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	session := newNVMLSession()
 	defer session.stop()
@@ -148,9 +147,8 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	lines := bufio.NewScanner(in)
 	var figures []byte
 	for ctx.Err() == nil && lines.Scan() {
-		asked, later, some := figuresAsked(lines.Text())
+		asked, some := figuresAsked(lines.Text())
 		if some {
-			time.Sleep(later)
 			if gpus, ok := session.figuresAlone(asked); ok {
 				figures = asked.pack(figures[:0], gpus)
 				if _, err := out.Write(figures); err != nil {

@@ -334,3 +334,33 @@ func TestMovingOfASession(t *testing.T) {
 		t.Error("figures where the library is due to start anew")
 	}
 }
+
+// A view of figures has no use for links between GPUs; who asks for everything gets them, even right after it.
+func TestLinksWhereTheyAreAskedFor(t *testing.T) {
+	d := dgxh100.NewDevice(0)
+	d.GetNvLinkStateFunc = func(link int) (nvml.EnableState, nvml.Return) {
+		if link > 1 {
+			return nvml.FEATURE_DISABLED, nvml.ERROR_NOT_SUPPORTED
+		}
+		return nvml.FEATURE_DISABLED, nvml.SUCCESS
+	}
+	s := dgxh100.New()
+	s.Devices = []nvml.Device{d}
+	session := mockSession(s, "nvmlDeviceGetNvLinkState")
+	links := func(r request) int {
+		a := session.answer(r)
+		if len(a.Kept) > 0 {
+			t.Errorf("%+v: told as kept: %v", r, a.Kept)
+		}
+		return len(a.GPUs[0].NVLinks)
+	}
+	if n := links(request{shown: MovingPower}); n != 0 {
+		t.Errorf("%d links for a view of figures", n)
+	}
+	if n := links(request{moving: true}); n != 2 {
+		t.Errorf("%d links for everything", n)
+	}
+	if n := links(request{shown: MovingPower}); n != 2 {
+		t.Errorf("%d links where they are known already", n)
+	}
+}
