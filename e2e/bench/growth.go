@@ -108,6 +108,9 @@ func times(size, large int) int {
 	return 7
 }
 
+// crowdedImages is of how many images so many containers are.
+const crowdedImages = 7
+
 // crowdedEngine answers as an engine with n running containers that have a GPU by the nvidia runtime.
 func crowdedEngine(folder string, n int) (host string, stop func(), err error) {
 	socket := filepath.Join(folder, "crowd.sock")
@@ -119,7 +122,7 @@ func crowdedEngine(folder string, n int) (host string, stop func(), err error) {
 			list.WriteByte(',')
 		}
 		fmt.Fprintf(&list, `{"Id":%q,"Names":["/job-%d"],"Image":"acme/train:%d","ImageID":"sha256:%s","Command":"python train.py","Created":1764000000,"Ports":[],"Labels":{"com.docker.compose.project":"p%d","com.docker.compose.service":"train"},"State":"running","Status":"Up 2 hours","HostConfig":{"NetworkMode":"none"},"Mounts":[]}`,
-			id(i), i, i%7, id(i), i%50)
+			id(i), i, i%crowdedImages, id(i%crowdedImages), i%50)
 	}
 	list.WriteByte(']')
 	engine, err := simengine.Start(socket, "1.47", func(w http.ResponseWriter, _ *http.Request, path string) bool {
@@ -130,7 +133,7 @@ func crowdedEngine(folder string, n int) (host string, stop func(), err error) {
 			_, _ = w.Write(list.Bytes())
 		case inspects && err == nil:
 			fmt.Fprintf(w, `{"Id":%q,"Created":"2026-11-24T10:00:00Z","Path":"python","Args":["train.py"],"State":{"Status":"running","Running":true,"Pid":%d,"StartedAt":"2026-11-24T10:00:01Z"},"Image":"sha256:%s","Name":"/job-%d","HostConfig":{"Runtime":"nvidia","NetworkMode":"none","ShmSize":67108864,"CgroupParent":"","Devices":[],"DeviceRequests":null,"RestartPolicy":{"Name":"no"}},"GraphDriver":{"Name":"overlay2","Data":{"LowerDir":"/var/lib/docker/overlay2/%s/diff","MergedDir":"/var/lib/docker/overlay2/%s/merged"}},"Mounts":[],"Config":{"Hostname":"h","Env":["PATH=/usr/local/bin:/usr/bin:/bin","NVIDIA_VISIBLE_DEVICES=all","NVIDIA_DRIVER_CAPABILITIES=compute,utility"],"Cmd":["python","train.py"],"Image":"acme/train:1","Labels":{"com.docker.compose.project":"p","com.docker.compose.service":"train"}},"NetworkSettings":{"Networks":{"none":{"EndpointID":"","NetworkID":""}}}}`,
-				at, 4000000+number, at, number-1, at, at)
+				at, 4000000+number, id(int(number-1)%crowdedImages), number-1, at, at)
 		case path == "/version":
 			fmt.Fprint(w, `{"Version":"27.5.1","ApiVersion":"1.47","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}`)
 		case path == "/info":
