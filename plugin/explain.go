@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/docker/cli/cli"
 	"github.com/spf13/cobra"
@@ -92,6 +93,14 @@ func runExplain(ctx context.Context, opts *explainOptions) error {
 	if err := writeExplanation(opts.app.out(), opts.app.width(), opts.format, explanation); err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		const ended = "docker gpu: explain: interrupted before the text ended: this is of what came until then"
+		if len(explanation.Findings) == 0 {
+			failed = append(failed, errors.New(ended))
+		} else {
+			fmt.Fprintln(opts.app.cli.Err(), ended)
+		}
+	}
 	if len(failed) > 0 {
 		return cli.StatusError{Cause: errors.Join(failed...), StatusCode: 1}
 	}
@@ -116,7 +125,7 @@ func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(
 	var files []*os.File
 	for _, name := range args {
 		if name == "-" {
-			texts = append(texts, fixes.Text{Name: "standard input", Reader: interruptible{ctx, stdin}})
+			texts = append(texts, fixes.Text{Name: "standard input", Reader: whileItComes(ctx, stdin)})
 			continue
 		}
 		file, err := os.Open(name)
@@ -140,6 +149,35 @@ func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(
 			_ = file.Close()
 		}
 	}
+}
+
+// whileItComes reads beside who waits for the text, so that the wait ends with ctx even where nothing comes. What has
+// come until then is told. A file needs no such thing.
+func whileItComes(ctx context.Context, in io.Reader) io.Reader {
+	if info, err := os.Stdin.Stat(); err == nil && info.Mode().IsRegular() {
+		return interruptible{ctx, in}
+	}
+	out, end := io.Pipe()
+	var handing sync.Mutex
+	context.AfterFunc(ctx, func() {
+		handing.Lock()
+		_ = end.Close()
+		handing.Unlock()
+	})
+	go func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := in.Read(buf)
+			handing.Lock()
+			_, closed := end.Write(buf[:n])
+			handing.Unlock()
+			if err != nil || closed != nil {
+				_ = end.CloseWithError(err)
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // interruptible ends a text where the user stops waiting for its end.
