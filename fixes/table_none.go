@@ -45,6 +45,8 @@ var tableNone = []Entry{
 			{Match: "Cannot dlopen some (GPU|TensorRT) libraries|libnvinfer\\S*: cannot open", With: []string{"physical_device:GPU|Created device|Created TensorFlow device|works|runs"}, Weight: 9, Literals: []string{":cannotopen", "cannotdlopensomegpulibraries", "cannotdlopensometensorrtlibraries"}},
 			{Match: "oneDNN custom operations are on|This TensorFlow binary is optimized", With: []string{"physical_device:GPU|Created (TensorFlow )?device", "nvidia|cuda|GPU"}, Prose: true, Weight: 6, Literals: []string{"onednncustomoperationsareon", "thistensorflowbinaryisoptimized"}},
 			{Match: "NVIDIA_VISIBLE_DEVICES", With: []string{"\\bvoid\\b", "(though|although|and yet|still|nevertheless|all the same|all same|even so|but)([^.;?]|\\.\\w){0,60}(sees?|lists?|works?|uses?|visible|runs?)\\b|(sees?|lists?|works?|uses?|runs?|visible)\\b([^.;?]|\\.\\w){0,30}(all the same|anyway|nevertheless|still|regardless)"}, Absent: []string{"\\bgpus: ?all|reservations|privileged|runtime: ?nvidia"}, Prose: true, Weight: 10, Literals: []string{"nvidia_visible_devices"}},
+			{Match: "CUDA version", With: []string{"nvidia-smi", "\\b(higher|newer|above|greater|differ\\w*|other|later|lower|older|not the same)\\b", "image|container|toolkit|nvcc", "(everything|it|all|training|program|gpu)\\b[^\\n]{0,20}\\b(works?|runs?|fine|ok)\\b|\\b(is|does|should|must)\\b[^\\n]{0,40}\\?"}, Absent: []string{"insufficient|unsatisfied|unsupported|mismatch: |fail\\w*|error|crash\\w*|not (work|start)|n.?t (work|start)"}, Prose: true, Weight: 8, Literals: []string{"cudaversion"}},
+			{Match: "Skipping the delay kernel", Weight: 10, Literals: []string{"skippingthedelaykernel"}},
 		},
 		Steps: []Advice{
 			{Text: "Nothing to do"},
