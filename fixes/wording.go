@@ -25,7 +25,7 @@ const (
 	wordingShare   = 5    // and that one word in so many is one of those
 	wordMax        = 24   // in characters: what is longer is a name, a path or a sum
 	wordingMargin  = 0.75 // margin to the next cause: a guess that errs names another fault of a GPU at the worst,
-	wordingFault   = 4.3  // and to reports without a fault, of whose words there can be no end
+	wordingFault   = 4.6  // and to reports without a fault, of whose words there can be no end
 	wordingRelated = 2    // the next likely causes that are told
 	wordingShown   = 2    // lines
 
