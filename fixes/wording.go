@@ -3,7 +3,9 @@ package fixes
 import (
 	"cmp"
 	_ "embed"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -12,173 +14,217 @@ import (
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // People ask without a message: "since the update no container sees the card". Where no symptom stands in a
-// text, its words are compared with those of the corpus's reports, and the cause whose reports are worded like
-// it is named, as a guess that says so (naive Bayes: how much likelier a word is in reports of the cause than in all
-// the others; Rennie et al., 2003). It must lead by a margin; else nothing is said.
+// text, its words are weighed, and the cause whose reports are worded like it is named, as a guess that says so. Each
+// cause has a weight for every word and pair of words, learnt to tell its reports from all others (logistic regression
+// of one against the rest, as in Rifkin and Klautau, 2004, over words that count the more the rarer they are; the steps
+// are those of AdaGrad, Duchi et al., 2011). It must be sure; else nothing is said.
 const (
 	wordingMax     = 4 << 10 // longer texts are logs, in which messages speak and words do not
 	wordingLines   = 60
-	wordingPlain   = 4    // different words of plain English that a sentence has at the least,
-	wordingShare   = 5    // and that one word in so many is one of those
-	wordMax        = 24   // in characters: what is longer is a name, a path or a sum
-	wordingMargin  = 0.75 // margin to the next cause: a guess that errs names another fault of a GPU at the worst,
-	wordingFault   = 4.6  // and to reports without a fault, of whose words there can be no end
-	wordingRelated = 2    // the next likely causes that are told
-	wordingShown   = 2    // lines
+	wordingPlain   = 4  // different words of plain English that a sentence has at the least,
+	wordingShare   = 5  // and that one word in so many is one of those
+	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
+	wordingRelated = 2  // the next likely causes that are told
+	wordingShown   = 2  // lines
 
-	smoothOwn    = 0.1 // reports that every word is taken to stand in, of a cause
-	smoothOthers = 0.3 // and of all the others
-	priorShare   = 0.5 // how much it counts that a cause has many reports
+	// How sure the judge is: the distance to the next cause, that to reports without a fault, what the words that all
+	// faults have in common say, and how many words are known. Their shares were learnt, by logistic regression again,
+	// from what told right answers from wrong ones in reports that the judge had not learnt from.
+	sureMargin = 0.8
+	sureFault  = 0.35
+	sureAny    = 0.1
+	sureKnown  = 0.65 // for e times as many as
+	sureUsual  = 55   // words
+	sureEnough = 2
 )
 
-// wordingNone is the class of reports without a fault of a GPU.
-const wordingNone ID = "not-gpu-related"
+// wordingNone is the class of reports without a fault of a GPU, and anyFault what all others have in common.
+const (
+	wordingNone ID = "not-gpu-related"
+	anyFault    ID = "any-fault"
+)
 
-// wording counts in how many reports of each cause a word or a pair of words stands.
+// wording has the weights of words and pairs of words.
 type wording struct {
-	classes []ID
-	reports []int // by class
-	words   map[string][]wordCount
-	ofClass []int // all counts of a class
-	all     int
+	classes []ID  // the last is anyFault
+	bias    []int // by class
+	reports int   // that were learnt from
+	unit    float64
+	lines   string // "WORD[ WORD]<tab>REPORTS CLASS:WEIGHT…", weights in units
 }
 
-// wordCount is a number of reports of a class.
-type wordCount struct{ class, reports int }
-
-//go:embed wording.txt
-var wordingTable string
+//go:embed wording.zst
+var wordingTable []byte
 
 // learntWording is what go generate learnt from testdata/corpus/dev. It is read when it is asked for.
 var learntWording = sync.OnceValue(func() *wording {
-	w, err := parseWording(wordingTable)
-	if err != nil {
-		panic("fixes/wording.txt: " + err.Error()) // which a test excludes
+	table, err := unpackWording(wordingTable)
+	if err == nil {
+		var w *wording
+		if w, err = parseWording(table); err == nil {
+			return w
+		}
 	}
-	return w
+	panic("fixes/wording.zst: " + err.Error()) // which a test excludes
 })
 
-// parseWording reads a table: a line "ID REPORTS" for each class; an empty line; lines
-// "WORD[ WORD]<tab>CLASS:REPORTS…", where ":1" is left out.
+func unpackWording(packed []byte) (string, error) {
+	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return "", err
+	}
+	defer d.Close()
+	table, err := d.DecodeAll(packed, nil)
+	return string(table), err
+}
+
+// parseWording reads the head of a table: a line "REPORTS UNIT", a line "ID BIAS" for each class, an empty line. Of
+// the lines after it only those are read whose words stand in a text.
 func parseWording(table string) (*wording, error) {
-	w := &wording{words: make(map[string][]wordCount, strings.Count(table, "\n"))}
-	head, body, _ := strings.Cut(table, "\n\n")
+	head, lines, _ := strings.Cut(table, "\n\n")
+	w := &wording{lines: lines}
 	for line := range strings.Lines(head) {
 		line = strings.TrimSuffix(line, "\n")
 		if strings.HasPrefix(line, "#") {
 			continue
 		}
-		id, count, _ := strings.Cut(line, " ")
-		n, err := strconv.Atoi(count)
+		first, second, _ := strings.Cut(line, " ")
+		var err error
+		if w.unit == 0 {
+			if w.reports, err = strconv.Atoi(first); err == nil {
+				w.unit, err = strconv.ParseFloat(second, 64)
+			}
+			if err == nil && (w.reports <= 0 || w.unit <= 0) {
+				err = errors.New("not above 0")
+			}
+		} else {
+			var bias int
+			bias, err = strconv.Atoi(second)
+			w.classes, w.bias = append(w.classes, ID(first)), append(w.bias, bias)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%q: %w", line, err)
 		}
-		w.classes, w.reports = append(w.classes, ID(id)), append(w.reports, n)
 	}
-	for line := range strings.Lines(body) {
-		word, counts, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		if !ok {
-			return nil, fmt.Errorf("%q has no counts", line)
-		}
-		var of []wordCount
-		for field := range strings.FieldsSeq(counts) {
-			class, reports, many := strings.Cut(field, ":")
-			c := wordCount{reports: 1}
-			var err error
-			if c.class, err = strconv.Atoi(class); err == nil && many {
-				c.reports, err = strconv.Atoi(reports)
-			}
-			if err != nil || c.class < 0 || c.class >= len(w.classes) {
-				return nil, fmt.Errorf("%q: %q is no count", line, field)
-			}
-			of = append(of, c)
-		}
-		w.words[word] = of
+	if len(w.classes) == 0 || w.classes[len(w.classes)-1] != anyFault {
+		return nil, fmt.Errorf("the last class is not %s", anyFault)
 	}
-	w.sum()
 	return w, nil
 }
 
-func (w *wording) sum() {
-	w.ofClass, w.all = make([]int, len(w.classes)), 0
-	for _, of := range w.words {
-		for _, c := range of {
-			w.ofClass[c.class] += c.reports
-			w.all += c.reports
-		}
-	}
+// weighed is what is known of a word.
+type weighed struct {
+	rarity  float64
+	weights []float64 // by class
 }
 
-// weights are, by class, how much likelier a word is in its reports than in all others, as logarithms.
-func (w *wording) weights(word string) []float64 {
-	in, total := make([]float64, len(w.classes)), 0.0
-	for _, c := range w.words[word] {
-		in[c.class] = float64(c.reports)
-		total += in[c.class]
+// weigh looks words up.
+func (w *wording) weigh(words []string) (map[string]weighed, error) {
+	wanted := make(map[string]bool, len(words))
+	for _, word := range words {
+		wanted[word] = true
 	}
-	size := float64(len(w.words))
-	for c, n := range in {
-		own, all := float64(w.ofClass[c]), float64(w.all)
-		in[c] = math.Log((n+smoothOwn)/(own+smoothOwn*size)) - math.Log((total-n+smoothOthers)/(all-own+smoothOthers*size))
+	found := make(map[string]weighed, len(words))
+	for line := range strings.Lines(w.lines) {
+		word, rest, ok := strings.Cut(line, "\t")
+		if ok && !wanted[word] {
+			continue
+		}
+		count, rest, _ := strings.Cut(strings.TrimSuffix(rest, "\n"), " ")
+		in, err := strconv.Atoi(count)
+		if err != nil || in < 0 {
+			return nil, fmt.Errorf("%q has no reports", line)
+		}
+		of := weighed{rarity: rarity(in, w.reports), weights: make([]float64, len(w.classes))}
+		for field := range strings.FieldsSeq(rest) {
+			c, weight, _ := strings.Cut(field, ":")
+			class, err := strconv.Atoi(c)
+			if err != nil || class < 0 || class >= len(w.classes) {
+				return nil, fmt.Errorf("%q: %q is no weight of a class", line, field)
+			}
+			units, err := strconv.Atoi(weight)
+			if err != nil {
+				return nil, fmt.Errorf("%q: %w", line, err)
+			}
+			of.weights[class] = float64(units) * w.unit
+		}
+		found[word] = of
 	}
-	return in
+	return found, nil
+}
+
+// rarity is how much a word counts that stands in some of all reports, in steps that no machine rounds otherwise.
+func rarity(in, all int) float64 {
+	return math.Round(64*math.Log(float64(all+1)/float64(in+1))) / 64
 }
 
 // likeness is what words say of a text.
 type likeness struct {
-	class  ID      // whose reports are worded like it
-	margin float64 // to the next
-	fault  float64 // to reports without a fault
-	ranked []int   // classes, the likeliest first
+	class  ID      // whose reports are worded like it, of those of a fault
+	sure   float64 // above 0: rather right than wrong
+	ranked []int   // all classes, that one first, then the likeliest
+	words  map[string]weighed
 }
 
 // like judges words and pairs of words, each taken once.
 func (w *wording) like(words []string) likeness {
-	all, n := 0, 0
-	for _, reports := range w.reports {
-		all += reports
+	found, err := w.weigh(words)
+	if err != nil || len(found) == 0 || len(w.classes) <= wordingRelated+1 {
+		return likeness{} // a test excludes the error
 	}
+	length := 0.0
+	for _, of := range found {
+		length += of.rarity * of.rarity
+	}
+	length = math.Sqrt(length)
 	score := make([]float64, len(w.classes))
-	for c, reports := range w.reports {
-		score[c] = priorShare * math.Log(float64(reports)/float64(all))
-	}
-	seen := map[string]bool{}
-	for _, word := range words {
-		if seen[word] || w.words[word] == nil {
-			continue
-		}
-		seen[word] = true
-		n++
-		for c, weight := range w.weights(word) {
-			score[c] += weight
+	for _, word := range slices.Sorted(maps.Keys(found)) { // in order, so that sums are the same again
+		of := found[word]
+		for c, weight := range of.weights {
+			score[c] += of.rarity / length * weight
 		}
 	}
-	if n == 0 || len(w.classes) <= wordingRelated {
-		return likeness{}
+	for c, bias := range w.bias {
+		score[c] += float64(bias) * w.unit
 	}
-	l := likeness{ranked: make([]int, len(w.classes)), fault: math.Inf(1)}
-	for c := range l.ranked {
-		l.ranked[c] = c
+	any := len(w.classes) - 1
+	l := likeness{words: found}
+	for c := range any {
+		l.ranked = append(l.ranked, c)
 	}
 	slices.SortStableFunc(l.ranked, func(a, b int) int { return cmp.Compare(score[b], score[a]) })
-	first := l.ranked[0]
-	l.class = w.classes[first]
-	l.margin = (score[first] - score[l.ranked[1]]) / math.Sqrt(float64(n))
-	for c, id := range w.classes {
-		if id == wordingNone || id == healthyID {
-			l.fault = min(l.fault, (score[first]-score[c])/math.Sqrt(float64(n)))
+	first, next, none := -1, math.Inf(-1), math.Inf(-1)
+	for _, c := range l.ranked {
+		switch {
+		case w.faultless(c):
+			none = max(none, score[c])
+		case first < 0:
+			first = c
+		default:
+			next = max(next, score[c])
 		}
 	}
+	if first < 0 {
+		return likeness{}
+	}
+	l.class = w.classes[first]
+	l.ranked = slices.Insert(slices.DeleteFunc(l.ranked, func(c int) bool { return c == first }), 0, first)
+	l.sure = sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureAny*score[any] + sureKnown*math.Log(float64(len(found)+1)/sureUsual)
 	return l
 }
 
-// tells is whether a text is so much like the reports of a fault that it is named.
-func (l likeness) tells() bool {
-	return l.class != "" && l.class != wordingNone && l.class != healthyID && l.margin >= wordingMargin && l.fault >= wordingFault
+// faultless is whether reports of a class have no fault.
+func (w *wording) faultless(class int) bool {
+	return w.classes[class] == wordingNone || w.classes[class] == healthyID
 }
+
+// tells is whether a text is so much like the reports of a fault that it is named.
+func (l likeness) tells() bool { return l.class != "" && l.sure >= sureEnough }
 
 // saidLine is a line as its writer meant it, wraps undone, with the very text.
 type saidLine struct {
@@ -368,14 +414,14 @@ func (s *spoken) likeliest(learnt func() *wording) Explanation {
 	if !l.tells() {
 		return e
 	}
-	f := guessed(l.class, s.telling(w, l.ranked[0], l.ranked[1]))
+	f := guessed(l.class, s.telling(l.words, l.ranked[0], l.ranked[1]))
 	f.Title = "Perhaps: " + f.Title
 	e.Findings = append(e.Findings, f)
 	for _, c := range l.ranked[1 : wordingRelated+1] {
-		if w.classes[c] == wordingNone || w.classes[c] == healthyID {
+		if w.faultless(c) {
 			break // what comes after is less likely than that nothing is wrong
 		}
-		e.Related = append(e.Related, guessed(w.classes[c], s.telling(w, c, l.ranked[0])))
+		e.Related = append(e.Related, guessed(w.classes[c], s.telling(l.words, c, l.ranked[0])))
 	}
 	return e
 }
@@ -396,7 +442,7 @@ func guessed(id ID, evidence []Evidence) Finding {
 }
 
 // telling are the lines that speak most for one class against another.
-func (s *spoken) telling(w *wording, class, against int) []Evidence {
+func (s *spoken) telling(words map[string]weighed, class, against int) []Evidence {
 	type told struct {
 		line   int
 		weight float64
@@ -407,11 +453,11 @@ func (s *spoken) telling(w *wording, class, against int) []Evidence {
 		t := told{line: i}
 		most := 0.0
 		for _, word := range features(wordsOf(line.text)) {
-			if w.words[word] == nil {
+			of, ok := words[word]
+			if !ok {
 				continue
 			}
-			weights := w.weights(word)
-			d := weights[class] - weights[against]
+			d := of.rarity * (of.weights[class] - of.weights[against])
 			t.weight += d
 			if d > most && !strings.ContainsAny(word, " 0") {
 				t.word, most = word, d
