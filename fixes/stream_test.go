@@ -114,6 +114,36 @@ func TestNothingToExplain(t *testing.T) {
 	}
 }
 
+// What other services say beside a message, or beside what a person tells, is not taken for that person's words.
+func TestPersonBesideLog(t *testing.T) {
+	const log = `2026-01-21T04:12:00.1Z accepted connection from 10.4.0.12:51544, user=orders
+2026-01-21T04:12:01.1Z we retry: upload failed, is the bucket gone?
+2026-01-21T04:12:02.1Z worker 7 took job 55120 from queue "thumbnails"
+2026-01-21T04:12:03.1Z reloading configuration, 14 runtimes, no restart
+2026-01-21T04:12:04.1Z job 55120 done in 412 ms
+2026-01-21T04:12:05.1Z slow query: 1,204 ms, SELECT count(*) FROM visits
+2026-01-21T04:12:06.1Z session 8812 closed, error 32
+2026-01-21T04:12:07.1Z cannot find favicon.ico
+`
+	const told = "After each boot my containers see no GPU until I type modprobe nvidia by hand. Why?\n"
+	for _, test := range []struct {
+		name, text string
+		want       ID
+	}{
+		{"a message in a log", log + "2026-01-21T04:12:08.1Z fork/exec /usr/bin/nvidia-container-runtime-hook: no such file or directory\n", "runtime-binary-missing"},
+		{"a harmless line in a log", log + "2026-01-21T04:12:08.1Z SW Power Cap : Active\n", "healthy"},
+		{"a person alone", told, "driver-module-not-loaded"},
+		{"a person beside a log", told + log, "driver-module-not-loaded"},
+		{"the same words in a log", log + "2026-01-21T04:12:08.1Z " + told, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got, _ := answer(t, test.text); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
 func TestReadErrors(t *testing.T) {
 	if _, err := Explain(iotest.ErrReader(io.ErrClosedPipe)); err == nil {
 		t.Error("a text that cannot be read gives no error")

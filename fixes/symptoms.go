@@ -112,7 +112,7 @@ func (s *scanner) ofNVIDIA(entry int) bool {
 
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
-	if ref.Prose && !w.prose {
+	if ref.Prose && (!w.prose || w.beside && w.logged(h.line)) {
 		return
 	}
 	match := w.match[h.symptom]
@@ -188,11 +188,24 @@ func (w *window) fits(s *Symptom) bool {
 		}
 	}
 	for _, source := range s.With {
-		if !w.somewhere(source) {
+		if !w.somewhere(source) || s.Prose && w.beside && !w.saidByPerson(source) {
 			return false
 		}
 	}
 	return true
+}
+
+// saidByPerson is [window.somewhere] of what a person may have written beside a log.
+func (w *window) saidByPerson(source string) bool {
+	known, tried := w.heard[source]
+	if !tried {
+		if w.heard == nil {
+			w.heard = map[string]bool{}
+		}
+		known = w.matches(patternOf(source, "im"), w.told)
+		w.heard[source] = known
+	}
+	return known
 }
 
 func (w *window) somewhere(source string) bool {

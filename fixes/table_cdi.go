@@ -30,6 +30,7 @@ var tableCdi = []Entry{
 		Cause:    "The toolkit could not generate a CDI specification, mostly because the driver does not answer.",
 		Explains: []ID{"cdi-spec-missing", "gpu-not-requested", "cdi-spec-stale"},
 		Symptoms: []Symptom{
+			{Match: "fail\\w* to gene\\w+ CDI spec|failed to get libraries for driver version|(unable to|failed to) create (an? |the )?(cdi handler|nvcdi library)", Weight: 56, Literals: []string{"cdihandler", "cdispec", "edtogetlibrariesfordriverversion", "nvcdilibrary"}},
 			{Match: "failed to generate (a |the )?CDI spec", Weight: 62, Literals: []string{"failedtogenerateacdispec", "failedtogeneratecdispec", "failedtogeneratethecdispec"}},
 			{Match: "runtime\\.nvidia\\.com/gpu", With: []string{"unresolvable|fail|error"}, Weight: 62, Literals: []string{"runtime.nvidia.com/gpu"}},
 			{Match: "failed to create (the |an )?automatic CDI modifier", Weight: 60, Literals: []string{"failedtocreateanautomaticcdimodifier", "failedtocreateautomaticcdimodifier", "failedtocreatetheautomaticcdimodifier"}},
@@ -57,6 +58,7 @@ var tableCdi = []Entry{
 		Cause:    "The CDI specification names files of a driver version that is no longer installed.",
 		Explains: []ID{"cdi-spec-missing", "device-node-missing"},
 		Symptoms: []Symptom{
+			{Match: "failed to fulfil mount request: open \\S*lib(nvidia|cuda)\\S*\\.so|statfs \\S*/firmware/nvidia/\\d{3}", Weight: 66, Literals: []string{"/firmware/nvidia/", "failedtofulfilmountrequest:open"}},
 			{Match: "(mount\\w*|statfs|stat|lstat|fulfil\\w*|open|bind|source path|host path|creat\\w+|path)\\W.{0,120}(lib(cuda|nvidia[\\w-]*|nvcuvid|nvoptix|EGL_nvidia|GLX_nvidia|GLES\\w*_nvidia|vdpau_nvidia|cudadebugger)\\S*\\.so\\.\\d{3}\\.\\d+\\S*|firmware/nvidia/\\d{3}\\.\\S+).{0,200}(no such file or directory|does not exist|not found)", Unless: "generate|pattern lib|failed to locate|discoverer|ldconfig|WSL|/usr/lib/wsl", Absent: []string{"failed to generate CDI spec"}, Weight: 74, Literals: []string{".so.", "firmware/nvidia/"}},
 			{Match: "(no such file or directory|does not exist|cannot (find|stat)|not found).{0,100}(lib(cuda|nvidia[\\w-]*|nvcuvid|nvoptix|EGL_nvidia|GLX_nvidia|cudadebugger)\\S*\\.so\\.\\d{3}\\.\\d+\\S*|firmware/nvidia/\\d{3}\\.\\S+)", Unless: "generate|pattern lib|failed to locate|discoverer|Using|/usr/lib/wsl", Absent: []string{"failed to generate CDI spec"}, Weight: 66, Literals: []string{".so.", "firmware/nvidia/"}},
 			{Match: "(hostPath: ?\\S*|(cat|grep|head|less) .{0,60}(/etc/cdi|/var/run/cdi)/\\S+.{0,60}|spec\\w* .{0,60})(lib(cuda|nvidia)\\S*\\.so\\.\\d{3}\\.\\d+|/etc/cdi/nvidia)", With: []string{"no such file|does not exist|not found|(driver|host)[^\\n]{0,60}(now|is|updated|upgraded|newer|runs)[^\\n]{0,20}\\d{3}", "updat|upgrad|old|new|stale|still"}, Absent: []string{"failed to generate CDI spec"}, Weight: 58, Literals: []string{"/etc/cdi/nvidia", "libcuda", "libnvidia"}},
@@ -86,6 +88,7 @@ var tableCdi = []Entry{
 		Cause:    "A file in the CDI folders does not parse or conflicts with another, so the devices in it cannot be used.",
 		Explains: []ID{"cdi-spec-missing"},
 		Symptoms: []Symptom{
+			{Match: "invalid spec, (multiple device|no devices)", Weight: 58, Literals: []string{"invalidspec,multipledevice", "invalidspec,nodevices"}},
 			{Match: "failed to (parse|read|load|unmarshal|validate) (a |the )?CDI spec", Weight: 74, Literals: []string{"failedtoloadacdispec", "failedtoloadcdispec", "failedtoloadthecdispec", "failedtoparseacdispec", "failedtoparsecdispec", "failedtoparsethecdispec", "failedtoreadacdispec", "failedtoreadcdispec", "failedtoreadthecdispec", "failedtounmarshalacdispec", "failedtounmarshalcdispec", "failedtounmarshalthecdispec", "failedtovalidateacdispec", "failedtovalidatecdispec", "failedtovalidatethecdispec"}},
 			{Match: "conflicting (CDI )?device.{0,160}nvidia|nvidia.{0,160}conflicting (CDI )?device|conflicts?:? .{0,60}nvidia\\.com/gpu|nvidia\\.com/gpu=\\S+.{0,40}(conflict|duplicate|defined (twice|more than once|in both))", Weight: 74, Literals: []string{"conflictingcdidevice", "conflictingdevice", "nvidia.com/gpu"}},
 			{Match: "conflicting device", With: []string{"cdi|nvidia"}, Weight: 68, Literals: []string{"conflictingdevice"}},

@@ -9,9 +9,10 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The driver was updated while its old kernel module stayed loaded, so library and module no longer fit together.",
 		Question: "Does nvidia-smi fail on the host too? If only in the container, its image brings driver libraries of its own.", Explains: []ID{"cdi-generation-failed", "gpu-not-requested", "cuda-driver-too-old", "driver-module-not-loaded", "uvm-broken", "cdi-spec-stale"},
 		Symptoms: []Symptom{
+			{Match: "(init failure:?|nvmlInit\\w* returned) 18\\b", With: []string{"nvml"}, Weight: 60, Literals: []string{"initfailure", "nvmlinit"}},
 			{Match: "Mismatching nvidia kernel module loaded", Weight: 58, Literals: []string{"mismatchingnvidiakernelmoduleloaded"}},
 			{Match: "Driver/library version mismatch", Weight: 62, Literals: []string{"driver/libraryversionmismatch"}},
-			{Match: "API mismatch: the client has( the)? version", Weight: 82, Literals: []string{"apimismatch:theclienthastheversion", "apimismatch:theclienthasversion"}},
+			{Match: "API mismatch: the client .{0,60}has( the)? version|this kernel module has the version", Weight: 82, Literals: []string{"apimismatch:theclient", "thiskernelmodulehastheversion"}},
 			{Match: "NVML_ERROR_LIB_RM_VERSION_MISMATCH|NVMLError_LibRmVersionMismatch|LIB_RM_VERSION_MISMATCH", Weight: 62, Literals: []string{"error_librmversionmismatch", "lib_rm_version_mismatch"}},
 			{Match: "does not match DSO version", Weight: 58, Literals: []string{"doesnotmatchdsoversion"}},
 			{Match: "this kernel module has( the)? version .{0,200}(mismatch|same version|make sure)", Weight: 62, Literals: []string{"thiskernelmodulehastheversion", "thiskernelmodulehasversion"}},
@@ -38,6 +39,7 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The program's CUDA version needs a newer NVIDIA driver than the host has.",
 		Explains: []ID{"gpu-not-requested", "driver-capabilities-missing"},
 		Symptoms: []Symptom{
+			{Match: "compatibility mode is UNAVAILABLE|installed driver version is insufficient|CUDA Driver version found is \\d+|NVIDIA driver too old|update your NVIDIA GPU driver to support CUDA|supported by current NVIDIA GPU driver", Weight: 70, Literals: []string{"compatibilitymodeisunavailable", "cudadriverversionfoundis", "installeddriverversionisinsufficient", "nvidiadrivertooold", "supportedbycurrentnvidiagpudriver", "updateyournvidiagpudrivertosupportcuda"}},
 			{Match: "CUDA driver version is insufficient", Absent: []string{"(no|without) (any )?/dev/nvidia|/dev/nvidia\\S{0,3}\\W{0,6}(No such|does not exist|not found|missing)|cannot access[^\\n]{0,4}/dev/nvidia|(without|forgot|no|missing|omitted) (the )?--gpus|NVIDIA Driver was not detected"}, Weight: 60, Literals: []string{"cudadriverversionisinsufficient"}},
 			{Match: "cudaErrorInsufficientDriver", Absent: []string{"cannot access[^\\n]{0,4}/dev/nvidia|(without|forgot|no|missing|omitted) (the )?--gpus|NVIDIA Driver was not detected"}, Weight: 58, Literals: []string{"cudaerrorinsufficientdriver"}},
 			{Match: "unsatisfied condition: (cuda|brand|driver)", Weight: 74, Literals: []string{"unsatisfiedcondition:brand", "unsatisfiedcondition:cuda", "unsatisfiedcondition:driver"}},
@@ -54,7 +56,7 @@ var tableDriverMismatch = []Entry{
 			{Match: "unsupported CUDA version: driver [\\d.]+ < image", Weight: 70, Literals: []string{"unsupportedcudaversion:driver"}},
 			{Match: "OPTIX_ERROR_UNSUPPORTED_ABI_VERSION|OptiX .{0,60}driver (is )?(too old|outdated)|OptiX \\d[\\d.]* (requires|needs) .{0,30}driver", Weight: 66, Literals: []string{"optix"}},
 			{Match: "CUDA initiali[sz]ation failure with error:? (35|222)\\b|cudaGetDeviceCount (returned|failed|error)\\W{0,3}(code )?35\\b|(CUDA|cuda\\w*) ?(runtime |driver )?(error|failure|failed|status)( code)?\\W{0,3}(status|code|err)?\\W{0,3}35\\b", Weight: 62, Literals: []string{"cuda", "getdevicecounterror", "getdevicecountfailed", "getdevicecountreturned", "initialisationfailurewitherror222", "initialisationfailurewitherror35", "initialisationfailurewitherror:222", "initialisationfailurewitherror:35", "initializationfailurewitherror222", "initializationfailurewitherror35", "initializationfailurewitherror:222", "initializationfailurewitherror:35"}},
-			{Match: "Found (CUDA|cu\\w+) version \\d+, but JAX was built against version \\d+", Weight: 62, Literals: []string{",butjaxwasbuiltagainstversion"}},
+			{Match: "Found (CUDA|cu[A-C]\\w+|cu[E-Z]\\w+) version \\d+, but JAX was built against version \\d+", Weight: 62, Literals: []string{",butjaxwasbuiltagainstversion"}},
 			{Match: "only supports NVIDIA drivers? (for|of|from|that|newer)|Unsupported \\.version \\d+\\.\\d+; current version is|CUDA driver (library )?(version )?[\\d.]+ is (too old|older|not supported)|yours is for CUDA \\d", Weight: 64, Literals: []string{"cudadriver", "onlysupportsnvidiadriverfor", "onlysupportsnvidiadriverfrom", "onlysupportsnvidiadrivernewer", "onlysupportsnvidiadriverof", "onlysupportsnvidiadriversfor", "onlysupportsnvidiadriversfrom", "onlysupportsnvidiadriversnewer", "onlysupportsnvidiadriversof", "onlysupportsnvidiadriversthat", "onlysupportsnvidiadriverthat", "unsupported.version", "yoursisforcuda0", "yoursisforcuda1", "yoursisforcuda2", "yoursisforcuda3", "yoursisforcuda4", "yoursisforcuda5", "yoursisforcuda6", "yoursisforcuda7", "yoursisforcuda8", "yoursisforcuda9"}},
 			{Match: "(driver|NVIDIA driver)[^.\\n]{0,60}(only )?(supports?|goes|capable of|good for|reaches)[^.\\n]{0,20}(up to |at most |only )CUDA ?\\d+", With: []string{"needs?|requires?|built|fail|error|too old|newer"}, Absent: []string{"harmless|works"}, Weight: 42, Literals: []string{"atmostcuda", "onlycuda", "uptocuda"}},
 			{Match: "driver( version)? does not support (this|the|that|your|required) .{0,16}NVENC|driver does not support NVENC version", Weight: 66, Literals: []string{"doesnotsupportnvencversion", "doesnotsupportrequired", "doesnotsupportthat", "doesnotsupportthe", "doesnotsupportthis", "doesnotsupportyour"}},
@@ -75,6 +77,7 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The program loads the image's forward-compatibility libcuda, which this GPU or this driver may not be used with.",
 		Explains: []ID{"cuda-driver-too-old", "gpu-not-requested", "uvm-broken"},
 		Symptoms: []Symptom{
+			{Match: "compatibility was attempted on non", Weight: 78, Literals: []string{"compatibilitywasattemptedonnon"}},
 			{Match: "unsupported display driver ?/ ?cuda driver combination", Weight: 78, Literals: []string{"unsupporteddisplaydriver/cudadrivercombination"}},
 			{Match: "forward compatibility was attempted on non ?-?supported (HW|hardware)", Weight: 80, Literals: []string{"forwardcompatibilitywasattemptedonnon-supportedhardware", "forwardcompatibilitywasattemptedonnon-supportedhw", "forwardcompatibilitywasattemptedonnonsupportedhardware", "forwardcompatibilitywasattemptedonnonsupportedhw"}},
 			{Match: "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH|CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE|cudaErrorSystemDriverMismatch|cudaErrorCompatNotSupportedOnDevice", Weight: 78, Literals: []string{"compat_not_supported_on_device", "compatnotsupportedondevice", "system_driver_mismatch", "systemdrivermismatch"}},

@@ -9,6 +9,7 @@ var tableKubernetes = []Entry{
 		Cause:    "No node of the cluster offers the resource nvidia.com/gpu, because NVIDIA's device plugin does not run there or found no GPU.",
 		Explains: []ID{"k8s-insufficient-gpus"},
 		Symptoms: []Symptom{
+			{Match: "GPU resources are not (yet )?discovered by the node", Weight: 60, Literals: []string{"gpuresourcesarenotdiscoveredbythenode", "gpuresourcesarenotyetdiscoveredbythenode"}},
 			{Match: "invalid device discovery strategy", Weight: 30, Literals: []string{"invaliddevicediscoverystrategy"}},
 			{Match: "Incompatible (strategy|platform) detected", Weight: 30, Literals: []string{"incompatibleplatformdetected", "incompatiblestrategydetected"}},
 			{Match: "No devices found\\. Waiting indefinitely", Weight: 30, Literals: []string{"nodevicesfound.waitingindefinitely"}},

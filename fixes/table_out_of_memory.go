@@ -9,6 +9,7 @@ var tableOutOfMemory = []Entry{
 		Cause:    "The program asked for more GPU memory than is free on the GPU.",
 		Question: "Who holds the GPU's memory, this container or others? `docker gpu ps` shows it.", Explains: []ID{"nccl-problem", "xid-error"},
 		Symptoms: []Symptom{
+			{Match: "reported out-of-memory during startup|Dst tensor is not initialized|failed to allocate compute pp buffers|KV cache is needed|stored in KV cache|when warming up sampler|less than desired GPU memory util|BFCArena::\\w+ Failed", Weight: 54, Literals: []string{"bfcarena::", "dsttensorisnotinitialized", "failedtoallocatecomputeppbuffers", "kvcacheisneeded", "lessthandesiredgpumemoryutil", "reportedout-of-memoryduringstartup", "storedinkvcache", "whenwarmingupsampler"}},
 			{Match: "ran out of memory", Unless: "shared memory|host|system memory|\\bRAM\\b", With: []string{"cuda|\\bgpus?\\b|nvidia|VRAM|geforce|\\b[RG]TX"}, Absent: []string{"rocm|hipError|radeon", "hip out of memory"}, Weight: 50, Literals: []string{"ranoutofmemory"}},
 			{Match: "CUDA out of memory", Weight: 66, Literals: []string{"cudaoutofmemory"}},
 			{Match: "(CUDA|cuda)( runtime| driver)? ?(error|failure|failed)?.{0,30}\\bout of memory", Unless: "OpenEncodeSession|HIP|ROCm|hip|Killed process|oom-kill|DataLoader worker", Weight: 58, Literals: []string{"outofmemory"}},

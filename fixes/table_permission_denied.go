@@ -9,6 +9,9 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The device files of the GPU are there, but their owner, group or mode do not let this user open them.",
 		Question: "Does it work as root in the same container? If not even root may, look at SELinux and at the device cgroup.", Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "cdi-generation-failed"},
 		Symptoms: []Symptom{
+			{Match: "Memory Manager Not supported|\\bmknod: .{0,4}/dev/nvidia", Weight: 50, Literals: []string{"/dev/nvidia", "memorymanagernotsupported"}},
+			{Match: "creating device nodes:? .{0,60}/dev/nvidia.{0,60}(not permitted|denied)", Weight: 58, Literals: []string{"creatingdevicenodes"}},
+			{Match: "mknod\\W.{0,12}/dev/nvidia.{0,30}(not permitted|denied)", Weight: 56, Literals: []string{"/dev/nvidia"}},
 			{Match: "Insufficient Permissions", With: []string{"NVML|nvidia|nvml"}, Absent: []string{"avc: ?denied|SELinux|getenforce|label=disable|label:disable", "\\bMIG\\b"}, Weight: 56, Literals: []string{"insufficientpermissions"}},
 			{Match: "ERROR_NO_PERMISSION|NVMLError_NoPermission|user does not have permission for operation", Absent: []string{"avc: ?denied|SELinux", "\\bMIG\\b"}, Weight: 54, Literals: []string{"error_no_permission", "nvmlerror_nopermission", "userdoesnothavepermissionforoperation"}},
 			{Match: "/dev/nvidia[\\w-]*.{0,60}(permission denied|EACCES|Errno 13)|(permission denied|EACCES|Errno 13).{0,60}/dev/nvidia[\\w-]*", Absent: []string{"avc: ?denied|SELinux", "BPF_CGROUP"}, Weight: 60, Literals: []string{"/dev/nvidia"}},
@@ -91,6 +94,8 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The engine's configuration file does not parse, names something the engine does not know, or conflicts with its flags, so the engine does not start.",
 		Explains: []ID{"docker-daemon-not-running", "runtime-not-registered", "toolkit-not-installed", "docker-not-restarted"},
 		Symptoms: []Symptom{
+			{Match: "cannot configure both path and runtimeType|must not both be specified in the config file", Weight: 70, Literals: []string{"cannotconfigurebothpathandruntimetype", "mustnotbothbespecifiedintheconfigfile"}},
+			{Match: "runtime name \\S+ is reserved|runtime \\S+: (either a runtimeType or a path must be configured|cannot configure both path|(options|args) cannot be used with a)", Weight: 74, Literals: []string{"argscannotbeusedwitha", "cannotconfigurebothpath", "eitheraruntimetypeorapathmustbeconfigured", "isreserved", "optionscannotbeusedwitha"}},
 			{Match: "unable to configure the Docker daemon with file", Weight: 82, Literals: []string{"unabletoconfigurethedockerdaemonwithfile"}},
 			{Match: "directives (are specified both as a flag and in the configuration file|don.?t match any configuration option)", Weight: 82, Literals: []string{"arespecifiedbothasaflagandintheconfigurationfile", "tmatchanyconfigurationoption"}},
 			{Match: "merged configuration validation from file|conflicting configurations? from (flags|file)", Weight: 76, Literals: []string{"conflictingconfigurationfromfile", "conflictingconfigurationfromflags", "conflictingconfigurationsfromfile", "conflictingconfigurationsfromflags", "mergedconfigurationvalidationfromfile"}},
@@ -155,6 +160,8 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The toolkit tries to set the container's device cgroup, which an engine without root rights is not allowed to do.",
 		Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "device-permission-denied", "cgroup-v2-unsupported-toolkit"},
 		Symptoms: []Symptom{
+			{Match: "BPF_PROG_(ATTACH|DETACH|QUERY)\\W{1,3}BPF_CGROUP_DEVICE.{0,40}not permitted", Weight: 78, Literals: []string{"bpf_cgroup_device"}},
+			{Match: "nvidia-container-cli: (permission|mount|container) error: .{0,200}(operation not permitted|permission denied)", Unless: "file exists|persistenced|ldconfig|/sbin/|unable to (generate|create)", Weight: 50, Literals: []string{"operationnotpermitted", "permissiondenied"}},
 			{Match: "BPF_CGROUP_DEVICE\\)? failed:? ?operation not permitted", Weight: 82, Literals: []string{"bpf_cgroup_device)failed:operationnotpermitted", "bpf_cgroup_device)failedoperationnotpermitted", "bpf_cgroup_devicefailed:operationnotpermitted", "bpf_cgroup_devicefailedoperationnotpermitted"}},
 			{Match: "bpf_prog_query\\(?BPF_CGROUP_DEVICE", Weight: 74, Literals: []string{"bpf_prog_query(bpf_cgroup_device", "bpf_prog_querybpf_cgroup_device"}},
 			{Match: "devices\\.(allow|deny)\\W{0,3} ?(operation not permitted|permission denied)", Weight: 74, Literals: []string{"devices.allow", "devices.deny"}},
@@ -194,6 +201,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The toolkit's configuration refuses NVIDIA_VISIBLE_DEVICES from unprivileged containers, so the variable asks in vain.",
 		Explains: []ID{"gpu-not-requested", "visible-devices-void", "driver-capabilities-missing"},
 		Symptoms: []Symptom{
+			{Match: "Ignoring (devices requested|request) by environment variable|by environment variable\\W*s?\\W* in unprivileged", Weight: 74, Literals: []string{"byenvironmentvariable"}},
 			{Match: "accept-nvidia-visible-devices-envvar-when-unprivileged\\W{0,4}(is |set to |= ?)*false", Weight: 72, Literals: []string{"accept-nvidia-visible-devices-envvar-when-unprivileged"}},
 			{Match: "(insufficient privileges to read device list from|Ignoring devices (specified|requested) (in|by)).{0,80}(NVIDIA_VISIBLE_DEVICES|environment|envvar)?", With: []string{"nvidia"}, Weight: 74, Literals: []string{"gnoringdevicesrequestedby", "gnoringdevicesrequestedin", "gnoringdevicesspecifiedby", "gnoringdevicesspecifiedin", "nsufficientprivilegestoreaddevicelistfrom"}},
 			{Match: "accept-nvidia-visible-devices-as-volume-mounts ?= ?true", With: []string{"no CUDA|not found|No devices|is_available|cannot open shared|envvar-when-unprivileged"}, Weight: 56, Literals: []string{"accept-nvidia-visible-devices-as-volume-mounts=true"}},

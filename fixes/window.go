@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -16,6 +17,7 @@ const (
 	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
 	lineMax    = 2 << 10   // longer lines are taken in pieces
 	proseMax   = 64 << 10  // a longer text is a log, not what a person wrote: no symptom of prose is looked for
+	logLines   = 8         // so many lines with a log's prefix are one, in which or beside which a person may have written
 )
 
 type textLine struct {
@@ -55,6 +57,9 @@ type window struct {
 	squashText string
 	forgotten  bool // something was dropped
 	prose      bool // a person may have written it
+	beside     bool // there is a log beside what a person may have written, which is told
+	told       string
+	heard      map[string]bool // expressions tried on told
 }
 
 // scan reads a text to its end. Prose tells if a person may have written it.
@@ -97,6 +102,7 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 		w.split(err != nil)
 		if err != nil {
 			w.prose = w.prose && !w.forgotten && len(w.buf) <= proseMax
+			w.told, w.beside = w.byPerson()
 			w.look(len(w.buf) + 1)
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -104,6 +110,30 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 			return err
 		}
 	}
+}
+
+// byPerson is the part of a text that a person may have written, where there is a log beside it: what services say of each
+// other is not what a person tells.
+func (w *window) byPerson() (told string, beside bool) {
+	if !w.prose {
+		return "", false
+	}
+	var b strings.Builder
+	logged := 0
+	for i := range w.lines {
+		if w.logged(i) {
+			logged++
+		} else {
+			b.WriteString(canon(w.bytes(i)) + "\n")
+		}
+	}
+	return b.String(), logged >= logLines
+}
+
+// logged tells if a line has the prefix of a log.
+func (w *window) logged(line int) bool {
+	text := bytes.TrimSpace(w.bytes(line))
+	return len(text) > 0 && text[0] != '>' && w.prefix(line) > 0
 }
 
 // split takes the new complete lines through the automaton.
