@@ -94,6 +94,7 @@ var tableDriverMismatch = []Entry{
 	{ID: "driver-too-old", Title: "The driver is older than 535", Severity: "warning",
 		Cause: "The host's NVIDIA driver is older than 535, the oldest that is supported here.",
 		Symptoms: []Symptom{
+			{Match: "Cannot get pointer to nvml\\w+ from", Weight: 50, Literals: []string{"cannotgetpointertonvml"}},
 			{Match: "(older than|below|before|pre-?|at least|minimum|requires?|needs?|>=) ?(the )?(supported |driver |release |version |branch |r)*535\\b.{0,60}", With: []string{"driver"}, Absent: []string{"insufficient|unsatisfied|unsupported toolchain|nvenc|Driver Release|too old \\(found"}, Weight: 52, Literals: []string{"535"}},
 			{Match: "NVMLError_FunctionNotFound|NVML_ERROR_FUNCTION_NOT_FOUND|undefined symbol: nvml\\w+|nvml\\w*.{0,40}Function Not Found|Function Not Found.{0,40}nvml", Absent: []string{"version mismatch"}, Weight: 50, Literals: []string{"_error_function_not_found", "functionnotfound", "undefinedsymbol:nvml"}},
 			{Match: "Driver Version: ?(3\\d\\d|4[0-9]\\d|5[0-2]\\d|53[0-4])\\.\\d+", With: []string{"(driver|it|branch|version)[^\\n]{0,40}(too old|old|end of life|EOL|no longer supported|unsupported|not supported|outdated|older)"}, Absent: []string{"insufficient|unsatisfied|unsupported toolchain|nvenc|Driver Release|too old \\(found|PTX", "kernel image|sm_\\d+"}, Weight: 46, Literals: []string{"driverversion:"}},

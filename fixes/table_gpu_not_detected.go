@@ -9,6 +9,7 @@ var tableGpuNotDetected = []Entry{
 		Cause:    "The machine that runs the containers has no NVIDIA driver, so the toolkit finds no driver library to pass on.",
 		Question: "Does `nvidia-smi` work on the host itself, outside any container? If it does, the engine runs elsewhere (Docker Desktop's VM, snap, rootless) or the container did not ask for the GPU.", Explains: []ID{"cdi-generation-failed", "cdi-spec-missing", "toolkit-not-installed", "k8s-no-device-plugin", "gpu-not-requested", "device-node-missing", "cuda-driver-too-old", "driver-capabilities-missing"},
 		Symptoms: []Symptom{
+			{Match: "executable nvidia-smi on the host", Weight: 50, Literals: []string{"executablenvidia-smionthehost"}},
 			{Match: "Could not find any nv files on this host", Absent: []string{"login node"}, Weight: 44, Literals: []string{"couldnotfindanynvfilesonthishost"}},
 			{Match: "(on|from) (the |my |our |this )?(host|server|machine|node)( itself| too| as well)?\\b.{0,40}nvidia-smi.{0,30}(not found|missing|unknown|not there)|(no|without) /proc/driver/nvidia", Absent: []string{"/proc/driver/nvidia/version|NVRM version", "lsmod|module (is )?loaded|modprobe", "NVIDIA-SMI \\d", "nouveau", "\\bWSL"}, Weight: 50, Literals: []string{"no/proc/driver/nvidia", "nvidia-smi", "without/proc/driver/nvidia"}},
 			{Match: "load library failed: lib(nvidia-ml|cuda)\\.so", Weight: 60, Literals: []string{"loadlibraryfailed:libcuda.so", "loadlibraryfailed:libnvidia-ml.so"}},

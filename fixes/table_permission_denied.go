@@ -9,6 +9,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The device files of the GPU are there, but their owner, group or mode do not let this user open them.",
 		Question: "Does it work as root in the same container? If not even root may, look at SELinux and at the device cgroup.", Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "cdi-generation-failed"},
 		Symptoms: []Symptom{
+			{Match: "NVML( error)?:? ?Insufficient Permissions", Absent: []string{"\\bMIG\\b"}, Weight: 66, Literals: []string{"nvml:insufficientpermissions", "nvmlerror:insufficientpermissions", "nvmlerrorinsufficientpermissions", "nvmlinsufficientpermissions"}},
 			{Match: "Memory Manager Not supported|\\bmknod: .{0,4}/dev/nvidia", Weight: 50, Literals: []string{"/dev/nvidia", "memorymanagernotsupported"}},
 			{Match: "creating device nodes:? .{0,60}/dev/nvidia.{0,60}(not permitted|denied)", Weight: 58, Literals: []string{"creatingdevicenodes"}},
 			{Match: "mknod\\W.{0,12}/dev/nvidia.{0,30}(not permitted|denied)", Weight: 56, Literals: []string{"/dev/nvidia"}},
@@ -95,7 +96,7 @@ var tablePermissionDenied = []Entry{
 		Explains: []ID{"docker-daemon-not-running", "runtime-not-registered", "toolkit-not-installed", "docker-not-restarted"},
 		Symptoms: []Symptom{
 			{Match: "cannot configure both path and runtimeType|must not both be specified in the config file", Weight: 70, Literals: []string{"cannotconfigurebothpathandruntimetype", "mustnotbothbespecifiedintheconfigfile"}},
-			{Match: "runtime name \\S+ is reserved|runtime \\S+: (either a runtimeType or a path must be configured|cannot configure both path|(options|args) cannot be used with a)", Weight: 74, Literals: []string{"argscannotbeusedwitha", "cannotconfigurebothpath", "eitheraruntimetypeorapathmustbeconfigured", "isreserved", "optionscannotbeusedwitha"}},
+			{Match: "runtime name \\S+ is reserved|failed to decode configuration JSON|runtime \\S+: (either a runtimeType or a path must be configured|cannot configure both path|(options|args) cannot be used with a)", Weight: 74, Literals: []string{"argscannotbeusedwitha", "cannotconfigurebothpath", "eitheraruntimetypeorapathmustbeconfigured", "failedtodecodeconfigurationjson", "optionscannotbeusedwitha", "runtimename"}},
 			{Match: "unable to configure the Docker daemon with file", Weight: 82, Literals: []string{"unabletoconfigurethedockerdaemonwithfile"}},
 			{Match: "directives (are specified both as a flag and in the configuration file|don.?t match any configuration option)", Weight: 82, Literals: []string{"arespecifiedbothasaflagandintheconfigurationfile", "tmatchanyconfigurationoption"}},
 			{Match: "merged configuration validation from file|conflicting configurations? from (flags|file)", Weight: 76, Literals: []string{"conflictingconfigurationfromfile", "conflictingconfigurationfromflags", "conflictingconfigurationsfromfile", "conflictingconfigurationsfromflags", "mergedconfigurationvalidationfromfile"}},
