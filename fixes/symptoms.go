@@ -100,7 +100,7 @@ const (
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
-const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
 
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",

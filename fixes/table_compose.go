@@ -34,6 +34,7 @@ var tableCompose = []Entry{
 			{Match: "\\bx-(deploy|gpus|resources|runtime): ?", With: []string{"capabilities:|nvidia|\\bgpus?\\b", "services:|compose"}, Weight: 56, Literals: []string{"x-deploy:", "x-gpus:", "x-resources:", "x-runtime:"}},
 			{Match: "\\bdeploy: resources: reservations: devices:", With: []string{"(^|\\n)services:[\\s\\S]*\\ndeploy:\\n|\\n\\s\\s\\s\\sservices:[\\s\\S]*\\n\\s\\s\\s\\sdeploy:\\n"}, Lines: 4, Weight: 58, Literals: []string{"deploy:resources:reservations:devices:"}},
 			{Match: "(reservations\\.devices|\\bgpus)[.\\[\\d\\]]* (Additional property|additional properties) \\w+( is)? not allowed|reservations (Additional property|additional properties) \\w+( is)? not allowed", Unless: "(property|properties) devices", Weight: 66, Literals: []string{"additionalproperties", "additionalproperty"}},
+			{Match: "missing propert\\w*\\W{0,4}cap\\w*|reservations\\.devices\\.\\d+\\.capabilities mus\\w*|reservations\\.devices\\.\\d+ missing prop\\w*\\W{0,4}$", Weight: 66, Literals: []string{"missingpropert", "reservations.devices."}},
 		},
 		Steps: []Advice{
 			{Text: "Write the request in the service, in the short form (compose 2.30 or newer)", Command: "gpus: all"},
@@ -59,6 +60,7 @@ var tableCompose = []Entry{
 			{Match: "Version in .{0,60}is unsupported", With: []string{"gpu|nvidia", "compose"}, Weight: 66, Literals: []string{"isunsupported"}},
 			{Match: "deploy key, which will be ignored|does not support deploy configuration", With: []string{"gpu|nvidia"}, Weight: 64, Literals: []string{"eploykey,whichwillbeignored", "oesnotsupportdeployconfiguration"}},
 			{Match: "docker[- ]compose|\\bcompose\\b", With: []string{"\\bv?(1\\.\\d+(\\.\\d+)?|2\\.[0-2]?\\d(\\.\\d+)?)\\b", "\\bgpus\\b|gpus: ?|reservation|devices|runtime|capabilities", "(not (accept|know|understand|support|recogni)\\w*|n.?t (accept|know|understand|support|recogni)\\w*|refus\\w*|newer (docker )?compose|too old|upgrade|reject\\w*|not allowed|unexpected|unsupported|turns? (it|that|this|the file) down|takes it|stumbles)", "{prose}|\\?"}, Absent: []string{"could not select|Unknown runtime|unknown or invalid|unresolvable|NVML|mismatch|requirement error"}, Prose: true, Weight: 46, Literals: []string{"compose"}},
+			{Match: "services\\.[\\w-]+:? (Additional property|additional properties) gp?u?s?( is)?( no?t?)?\\W{0,4}$|Additional properties are not allowed \\(dev\\w*|reservations value dev\\w*\\W{0,4}$", Weight: 68, Literals: []string{"additionalpropertiesarenotallowed(dev", "additionalpropertiesg", "additionalpropertyg", "reservationsvaluedev"}},
 		},
 		Steps: []Advice{
 			{Text: "Update to docker compose 2.30 or newer", Command: "sudo apt-get install docker-compose-plugin", Platform: "debian"},

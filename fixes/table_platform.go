@@ -19,6 +19,7 @@ var tablePlatform = []Entry{
 			{Match: "nvidia-container-cli: initialization error: driver error", With: []string{"WSL|microsoft-standard|Docker Desktop"}, Weight: 62, Literals: []string{"nvidia-container-cli:initializationerror:drivererror"}},
 			{Match: "/dev/dxg.{0,60}(not there|not here|no such|missing|not exist|n.?t exist|absent|not found|nothing)", Unless: "/dev/dxg\\W{0,3} ?(is |was |does )?(there|present|exists?|ok|here)\\b", Weight: 74, Literals: []string{"/dev/dxg"}},
 			{Match: "\\bVERSION\\b.{0,60}\\b1\\s*$|WSL ?1\\b|\\bversion 1\\b", With: []string{"\\bWSL\\b", "nvidia|\\bgpus?\\b|cuda", "{bad}"}, Absent: []string{"Running +2\\b|VERSION +2\\b|version 2\\b"}, Lines: 2, Weight: 50, Literals: []string{"version", "wsl1"}},
+			{Match: "WSL environment detected but no ad\\w*", Weight: 66, Literals: []string{"wslenvironmentdetectedbutnoad"}},
 		},
 		Steps: []Advice{
 			{Text: "Install NVIDIA's current driver in Windows, not in WSL", Platform: "windows"},
