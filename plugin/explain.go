@@ -122,10 +122,14 @@ func askedFor(args []string) (fixes.Entry, bool) {
 
 // openTexts opens what can be opened, and reports the rest.
 func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(error)) (texts []fixes.Text, closeAll func()) {
-	var files []*os.File
+	var open []io.Closer
 	for _, name := range args {
 		if name == "-" {
-			texts = append(texts, fixes.Text{Name: "standard input", Reader: whileItComes(ctx, stdin)})
+			in := whileItComes(ctx, stdin)
+			if c, ok := in.(io.Closer); ok {
+				open = append(open, c) // else who hands over what nobody reads waits forever
+			}
+			texts = append(texts, fixes.Text{Name: "standard input", Reader: in})
 			continue
 		}
 		file, err := os.Open(name)
@@ -141,12 +145,12 @@ func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(
 			_ = file.Close()
 			continue
 		}
-		files = append(files, file)
+		open = append(open, file)
 		texts = append(texts, fixes.Text{Name: name, Reader: interruptible{ctx, file}})
 	}
 	return texts, func() {
-		for _, file := range files {
-			_ = file.Close()
+		for _, c := range open {
+			_ = c.Close()
 		}
 	}
 }
