@@ -401,7 +401,7 @@ var tableGpuNotDetected = []Entry{
 		Cause:    "The program that the toolkit's configuration names as ldconfig is missing or may not run, so driver libraries cannot be made known inside the container.",
 		Explains: []ID{"driver-capabilities-missing", "gpu-not-requested"},
 		Symptoms: []Symptom{
-			{Match: "error (creating|mounting) (host )?ldconfig|open failed:? /\\S*ldconfig|construct ldconfig runner|ldconfig path must be specified", Weight: 64, Literals: []string{"constructldconfigrunner", "errorcreatinghostldconfig", "errorcreatingldconfig", "errormountinghostldconfig", "errormountingldconfig", "ldconfigpathmustbespecified", "openfailed/", "openfailed:/"}},
+			{Match: "error (creating|mounting) (host )?ldconfig|could not start \\S*ldconfig|open failed:? /\\S*ldconfig|construct ldconfig runner|ldconfig path must be specified", Weight: 64, Literals: []string{"constructldconfigrunner", "couldnotstart", "errorcreatinghostldconfig", "errorcreatingldconfig", "errormountinghostldconfig", "errormountingldconfig", "ldconfigpathmustbespecified", "openfailed/", "openfailed:/"}},
 			{Match: "ldcache error: (open failed|process \\S*ldconfig\\S* failed|\\S+ failed)", Weight: 74, Literals: []string{"ldcacheerror:"}},
 			{Match: "ldcache error", Weight: 60, Literals: []string{"ldcacheerror"}},
 			{Match: "ldconfig(\\.real)?:? .{0,40}(no such file or directory|not found|permission denied)", With: []string{"nvidia|libcuda"}, Weight: 62, Literals: []string{"ldconfig"}},
