@@ -305,6 +305,12 @@ var complaints = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)\?|\b(no|not|nothing|none|never|cannot|\w+nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|instead|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|too|still|exits?|exited|abort\w*|drops?|dropped|falls?|half|hot|throttl\w*|since|suddenly|my|our|we|i)\b`)
 })
 
+// laments are those complaints that say themselves that something is amiss. A question below the output of a tool is
+// often but about what it prints, so there one of these must stand in what the person says.
+var laments = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)\b(no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|ca|could|wo|would|has|have|had)nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|exits?|exited|abort\w*|dropped|falls?|half|throttl\w*|suddenly)\b`)
+})
+
 // plainWords are those that sentences are made with, whatever they are about.
 var plainWords = strings.Fields(`i we my our me us you it its this that these those they the a an is are was were be been am do does did
 	can cannot could would should will has have had not no but and or so because since after before when while until if then than what
@@ -325,6 +331,17 @@ func isSentence(words []string) bool {
 		}
 	}
 	return len(different) >= wordingPlain && plain*wordingShare >= len(words)
+}
+
+// isOutput tells if a line is of a tool rather than of somebody who speaks: hardly a word in it is plain.
+func isOutput(words []string) bool {
+	plain := 0
+	for _, word := range words {
+		if slices.Contains(plainWords, word) {
+			plain++
+		}
+	}
+	return len(words) >= 3 && plain*wordingShare < len(words)
 }
 
 // wordsOf are the words of a line: lower case, every number the same.
@@ -389,14 +406,19 @@ func (s *spoken) about() []string {
 	}
 	var words []string
 	var text strings.Builder
-	sentences := false
+	sentences, output, lament := false, false, false
 	for _, line := range s.lines {
 		of := wordsOf(line.text)
 		words, sentences = append(words, of...), sentences || isSentence(of)
+		for _, raw := range line.raw { // a sentence below a tool's table may look like the table's last line, wrapped
+			of := wordsOf(raw)
+			lament = lament || isSentence(of) && laments().MatchString(raw)
+			output = output || isOutput(of)
+		}
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if !sentences || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if !sentences || output && !lament || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
 	return features(words)
