@@ -33,12 +33,13 @@ func ExplainString(name, text string) Explanation {
 }
 
 // ExplainTexts explains several texts as the parts of one report. Those that could be read count, even
-// where another fails. Where no message in them is known, and people wrote them, their words are judged.
+// where another fails. Where no message in them is known, or only weak signs of a cause, and people wrote them, their
+// words are judged.
 func ExplainTexts(texts ...Text) (Explanation, error) {
 	var words spoken
 	e, err := explainMessages(&words, texts...)
-	if len(e.Findings) == 0 && err == nil {
-		e = words.likeliest(learntWording)
+	if err == nil && words.shown <= wordingWeak {
+		e = words.likeliest(e, learntWording)
 	}
 	return e, err
 }
@@ -53,7 +54,15 @@ func explainMessages(words *spoken, texts ...Text) (Explanation, error) {
 			failed = append(failed, err)
 		}
 	}
-	return conclude(s.index.entries, s.signs), errors.Join(failed...)
+	e := conclude(s.index.entries, s.signs)
+	if words != nil && len(e.Findings) > 0 {
+		for _, sign := range s.signs {
+			if s.index.entries[sign.entry].ID == e.Findings[0].ID {
+				words.shown = max(words.shown, sign.weight)
+			}
+		}
+	}
+	return e, errors.Join(failed...)
 }
 
 const healthyID ID = "healthy"

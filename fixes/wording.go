@@ -40,8 +40,12 @@ const (
 	sureAny    = 0.1
 	sureKnown  = 0.65 // for e times as many as
 	sureUsual  = 55   // words
-	sureEnough = 2
+	sureEnough = 2.25
+	sureRather = 1 // where there are weak signs of another fault, so that there is one
 )
+
+// wordingWeak is the weight up to which a symptom shows its cause less surely than words do.
+const wordingWeak = 50
 
 // wordingNone is the class of reports without a fault of a GPU, and anyFault what all others have in common.
 const (
@@ -224,7 +228,7 @@ func (w *wording) faultless(class int) bool {
 }
 
 // tells is whether a text is so much like the reports of a fault that it is named.
-func (l likeness) tells() bool { return l.class != "" && l.sure >= sureEnough }
+func (l likeness) tells(enough float64) bool { return l.class != "" && l.sure >= enough }
 
 // saidLine is a line as its writer meant it, wraps undone, with the very text.
 type saidLine struct {
@@ -239,6 +243,7 @@ type spoken struct {
 	lines []saidLine
 	bytes int
 	long  bool // too much was said
+	shown int  // how surely symptoms show the first finding, 0 where there is none
 }
 
 // keep takes over the lines of a text that was read to its end, if a person may have written it.
@@ -424,37 +429,52 @@ func (s *spoken) about() []string {
 	return features(words)
 }
 
-// likeliest is the answer by the words alone; without findings where they do not tell.
-func (s *spoken) likeliest(learnt func() *wording) Explanation {
-	e := Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
+// likeliest is the answer by the words where they tell, with what symptoms show as related, else that.
+func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
+	enough, reason := sureEnough, guessUnknown
+	if len(shown.Findings) > 0 {
+		enough, reason = sureRather, guessWeak
+	}
 	words := s.about()
-	if words == nil {
-		return e // and the table is not even read
+	if words == nil || len(shown.Findings) > 0 && shown.Findings[0].ID == healthyID {
+		return shown // and the table is not even read
 	}
 	w := learnt()
 	l := w.like(words)
-	if !l.tells() {
+	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
+		return shown
+	}
+	f := guessed(l.class, reason, s.telling(l.words, l.ranked[0], l.ranked[1]))
+	f.Title = "Perhaps: " + f.Title
+	e := Explanation{SchemaVersion: 1, Findings: []Finding{f}, Related: []Finding{}}
+	if len(shown.Findings) > 0 {
+		for _, f := range slices.Concat(shown.Findings, shown.Related) {
+			if f.ID != l.class && len(e.Related) < relatedMax {
+				e.Related = append(e.Related, f)
+			}
+		}
 		return e
 	}
-	f := guessed(l.class, s.telling(l.words, l.ranked[0], l.ranked[1]))
-	f.Title = "Perhaps: " + f.Title
-	e.Findings = append(e.Findings, f)
 	for _, c := range l.ranked[1 : wordingRelated+1] {
 		if w.faultless(c) {
 			break // what comes after is less likely than that nothing is wrong
 		}
-		e.Related = append(e.Related, guessed(w.classes[c], s.telling(l.words, c, l.ranked[0])))
+		e.Related = append(e.Related, guessed(w.classes[c], reason, s.telling(l.words, c, l.ranked[0])))
 	}
 	return e
 }
 
-// guessSays begins the cause of a finding that rests on words.
-const guessSays = "A guess: no message that is known stands in this text, but reports of this cause are worded like it. "
+// guessSays begins the cause of a finding that rests on words, and then comes why it does.
+const (
+	guessSays    = "A guess: "
+	guessUnknown = "no message that is known stands in this text, but reports of this cause are worded like it. "
+	guessWeak    = "there are only weak signs of another cause in this text, and reports of this one are worded like it. "
+)
 
 // guessed is a finding that rests on words and says so.
-func guessed(id ID, evidence []Evidence) Finding {
+func guessed(id ID, reason string, evidence []Evidence) Finding {
 	f := NewFinding(id, evidence...)
-	f.Cause = guessSays + f.Cause
+	f.Cause = guessSays + reason + f.Cause
 	decide := "`docker gpu diagnose` on the machine itself, or the error message in full, would tell."
 	if f.Question != "" {
 		decide = f.Question + " " + decide

@@ -357,7 +357,7 @@ func (s *wordingScore) count(h heard, l likeness) {
 		s.faultless++
 	}
 	switch {
-	case !l.tells():
+	case !l.tells(sureEnough):
 	case h.faultless():
 		s.falseAlarms++
 		s.alarms = append(s.alarms, fmt.Sprintf("%s → %s", h.ID, l.class))
@@ -369,10 +369,10 @@ func (s *wordingScore) count(h heard, l likeness) {
 	}
 }
 
-// Words alone, learnt from three quarters of the reports, answer the other quarter: no symptom is asked. Reports of one
+// Words alone, learnt from two thirds of the reports, answer the other third: no symptom is asked. Reports of one
 // thread stay together. What makes the judge sure was chosen by these figures.
 func TestWordingUnseen(t *testing.T) {
-	const parts = 4
+	const parts = 3
 	reports := hearCorpus(t)
 	part := func(h heard) int {
 		thread := h.ID
@@ -420,7 +420,7 @@ func TestWordingFaultless(t *testing.T) {
 		if h.words != nil {
 			judged++
 		}
-		for _, f := range h.said.likeliest(learntWording).Findings {
+		for _, f := range h.said.likeliest(Explanation{}, learntWording).Findings {
 			t.Errorf("%s got %s:\n%s", c.ID, f.ID, c.Text)
 		}
 	}
@@ -475,7 +475,7 @@ Has somebody seen this?`
 	if _, err := explainMessages(&program, Text{Reader: strings.NewReader(text), FromProgram: true}); err != nil || program.about() != nil {
 		t.Errorf("what a program wrote is guessed at: %v", err)
 	}
-	e := words.likeliest(func() *wording { return smallWording(t) })
+	e := words.likeliest(Explanation{Findings: []Finding{}, Related: []Finding{}}, func() *wording { return smallWording(t) })
 	if len(e.Findings) != 1 || e.Findings[0].ID != "shm-too-small" || e.Findings[0].Evidence[0].Line != 3 ||
 		!strings.HasPrefix(e.Findings[0].Cause, "A guess: ") || e.Findings[0].Question == "" {
 		t.Errorf("%+v", e)
@@ -493,6 +493,50 @@ Has somebody seen this?`
 	}
 	if want, err := os.ReadFile(golden); err != nil || string(want) != string(got) {
 		t.Errorf("%v; got:\n%s", err, got)
+	}
+}
+
+// Words overrule weak signs of another fault, which are told then as related, and nothing else.
+func TestGuessAgainstSigns(t *testing.T) {
+	const text = "As soon as I give the loader on my A100 eight workers it dies, with one worker it is fine."
+	for _, c := range []struct {
+		name  string
+		shown ID
+		guess bool
+	}{
+		{"another fault", "thermal-throttled", true},
+		{"the same", "shm-too-small", false},
+		{"nothing is wrong", healthyID, false},
+	} {
+		var words spoken
+		if _, err := explainMessages(&words, Text{Reader: strings.NewReader(text)}); err != nil {
+			t.Fatal(err)
+		}
+		shown := Explanation{SchemaVersion: 1, Findings: []Finding{NewFinding(c.shown)}, Related: []Finding{NewFinding("shm-too-small"), NewFinding("xid-error")}}
+		e := words.likeliest(shown, func() *wording { return smallWording(t) })
+		if !c.guess {
+			if !reflect.DeepEqual(e, shown) {
+				t.Errorf("%s: %+v", c.name, e)
+			}
+			continue
+		}
+		var related []ID
+		for _, f := range e.Related {
+			related = append(related, f.ID)
+		}
+		if len(e.Findings) != 1 || e.Findings[0].ID != "shm-too-small" || !strings.HasPrefix(e.Findings[0].Cause, guessSays+guessWeak) || !slices.Equal(related, []ID{"thermal-throttled", "xid-error"}) {
+			t.Errorf("%s: %+v", c.name, e)
+		}
+	}
+}
+
+// How surely symptoms show the first finding is kept for words.
+func TestShown(t *testing.T) {
+	for text, sure := range map[string]bool{"CUDA out of memory": true, "All is well.": false} {
+		var words spoken
+		if _, err := explainMessages(&words, Text{Reader: strings.NewReader(text)}); err != nil || words.shown > wordingWeak != sure {
+			t.Errorf("%q: %d, %v", text, words.shown, err)
+		}
 	}
 }
 
@@ -523,7 +567,7 @@ func TestNotForWords(t *testing.T) {
 		if _, err := explainMessages(&words, Text{Reader: strings.NewReader(text)}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		e := words.likeliest(func() *wording { t.Errorf("%s: the table is read", name); return smallWording(t) })
+		e := words.likeliest(Explanation{Findings: []Finding{}, Related: []Finding{}}, func() *wording { t.Errorf("%s: the table is read", name); return smallWording(t) })
 		if len(e.Findings)+len(e.Related) > 0 || e.Findings == nil || e.Related == nil {
 			t.Errorf("%s: %+v", name, e)
 		}
@@ -591,7 +635,7 @@ func FuzzGuess(f *testing.F) {
 			if err := s.scan("", bytes.NewReader(text), true); err != nil {
 				return Explanation{}
 			}
-			return s.said.likeliest(learntWording)
+			return s.said.likeliest(Explanation{}, learntWording)
 		}
 		e := hearAgain()
 		lines := bytes.Count(text, []byte("\n")) + 1
