@@ -27,7 +27,7 @@ const (
 	wordingRare    = 2      // words in fewer reports teach nothing
 	wordingTimes   = 6      // so often a report without a fault counts: there is no end of them, and here are few
 	wordingTold    = 0.3    // of a report, that the table of causes counts
-	wordingKept    = 70_000 // weights, those that change most
+	wordingKept    = 55_000 // weights, those that change most
 	wordingCommon  = 3      // how much more what all faults have in common changes than what one has
 	wordingRounds  = 8      // through all reports
 	wordingStep    = 0.5
