@@ -76,6 +76,7 @@ func TestForms(t *testing.T) {
 		{"JSON", `{"log":"a\n","stream":"stderr","time":"2026-11-25T10:41:07Z"}` + "\n" + `{"log":"` + oom + `\n","stream":"stderr","time":"2026-11-25T10:41:07Z"}` + "\n", 2},
 		{"a long line", "a\n" + strings.Repeat("x ", 1<<20) + oom + strings.Repeat(" y", 1<<20), 2},
 		{"across the pieces of a long line", "a\n" + strings.Repeat("x", lineMax-20) + oom + strings.Repeat("y", 1<<20), 2},
+		{"behind a long line of its own words", strings.Repeat("out of CUDA memory, no. ", 1<<16) + "\n" + oom, 2},
 		{"deep in a long text", strings.Repeat("server: request completed\n", 100000) + oom + "\n" + strings.Repeat("server: request completed\n", 100000), 100001},
 	} {
 		for name, r := range map[string]io.Reader{"": strings.NewReader(c.text), " byte by byte": iotest.HalfReader(strings.NewReader(c.text))} {

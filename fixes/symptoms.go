@@ -59,13 +59,14 @@ func dialect(source string) string { return dialectReplacer.Replace(wordClasses.
 
 // scanner looks for symptoms in one or several texts.
 type scanner struct {
-	index *symptomIndex
-	signs []sign
-	found []bool     // symptoms that need no further look
-	match []*pattern // by symptom, where it was tried
-	tried []tries    // by symptom, of its context
-	joins []tries    // by symptom, of lines put together
-	lines int        // of the texts so far
+	index  *symptomIndex
+	signs  []sign
+	found  []bool       // symptoms that need no further look
+	match  []*pattern   // by symptom, where it was tried
+	tried  []tries      // by symptom, of its context
+	joins  []tries      // by symptom, of lines put together
+	pieces []pieceTries // by symptom
+	lines  int          // of the texts so far
 
 	matchers    map[*pattern]*matcher
 	matcherSize int
@@ -88,8 +89,14 @@ func (t *tries) due(free int) bool {
 	return true
 }
 
+// pieceTries are those in the pieces of one long line.
+type pieceTries struct {
+	of int // the line's number
+	tries
+}
+
 func newScanner(x *symptomIndex) *scanner {
-	return &scanner{index: x, found: make([]bool, len(x.symptoms)), match: make([]*pattern, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), match: make([]*pattern, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), pieces: make([]pieceTries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
 }
 
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
@@ -114,6 +121,14 @@ func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
 	if ref.Prose && (!w.prose || w.beside && w.logged(h.line)) {
 		return
+	}
+	if piece := &w.pieces[h.symptom]; w.lines[h.line].cut || h.line > 0 && w.lines[h.line-1].cut { // of a line that may have no end
+		if number := w.lines[h.line].number; piece.of != number {
+			*piece = pieceTries{of: number}
+		}
+		if !piece.due(64) {
+			return
+		}
 	}
 	match := w.match[h.symptom]
 	if match == nil {
