@@ -89,10 +89,23 @@ func (t *tries) due(free int) bool {
 	return true
 }
 
-// pieceTries are those in the pieces of one long line.
+// pieceTries are those in the pieces of one long line, which may have no end.
 type pieceTries struct {
-	of int // the line's number
+	of   int // the line's number
+	last int // the piece
 	tries
+}
+
+// due tells if a symptom is to be tried in a piece, and counts that; in each piece once.
+func (t *pieceTries) due(line, piece int) bool {
+	if t.of != line {
+		*t = pieceTries{of: line}
+	}
+	if t.last == piece {
+		return false
+	}
+	t.last = piece
+	return t.tries.due(64)
 }
 
 func newScanner(x *symptomIndex) *scanner {
@@ -121,14 +134,6 @@ func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
 	if ref.Prose && (!w.prose || w.beside && w.logged(h.line)) {
 		return
-	}
-	if piece := &w.pieces[h.symptom]; w.lines[h.line].cut || h.line > 0 && w.lines[h.line-1].cut { // of a line that may have no end
-		if number := w.lines[h.line].number; piece.of != number {
-			*piece = pieceTries{of: number}
-		}
-		if !piece.due(64) {
-			return
-		}
 	}
 	match := w.match[h.symptom]
 	if match == nil {

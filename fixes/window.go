@@ -44,6 +44,7 @@ type window struct {
 	hits       []hit
 	begun      int // start in buf of the line that is not complete
 	number     int // its number
+	piece      int // how many lines, and pieces of long ones, there were
 	literals   *literalIndex
 	search     *literalSearch
 	context    map[string]bool // expressions tried on this window
@@ -178,9 +179,11 @@ func (w *window) line(start, end int, cut bool) {
 	at := len(w.lines)
 	blankBlobs(w.buf[start:end])
 	text := logField(w.buf[start:end])
-	if w.search.within() && (at == 0 || !w.lines[at-1].cut) {
+	rest := at > 0 && w.lines[at-1].cut
+	if w.search.within() && !rest {
 		text = text[prefixLength(text):]
 	}
+	w.piece++
 	w.lines = append(w.lines, textLine{start: start, end: end, number: w.number, cut: cut})
 	if isBinary(w.buf[start:end]) {
 		return
@@ -191,6 +194,9 @@ func (w *window) line(start, end int, cut bool) {
 				continue
 			}
 			if w.found[s] || len(w.hits) > 0 && slices.Contains(w.hits[max(0, len(w.hits)-8):], hit{at, s}) {
+				continue
+			}
+			if (cut || rest) && !w.pieces[s].due(w.number, w.piece) {
 				continue
 			}
 			w.hits = append(w.hits, hit{at, s})
