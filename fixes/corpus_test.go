@@ -145,7 +145,9 @@ var corpusForms = map[string]func(string) string{
 		}
 		return string(out)
 	},
-	"among": func(text string) string { return otherServicesBefore + text + otherServicesAfter },
+	"among":       func(text string) string { return otherServicesBefore + text + otherServicesAfter },
+	"among-units": func(text string) string { return otherUnitsBefore + text + otherUnitsAfter },
+	"among-lines": func(text string) string { return otherLinesBefore + text + otherLinesAfter },
 }
 
 func eachLine(text, before, after string) string {
@@ -250,3 +252,35 @@ func TestCorpusIsWellFormed(t *testing.T) {
 		t.Errorf("%d cases without a fault, want at least 90", negative)
 	}
 }
+
+// The same of a machine's journal, and of a program's own output.
+const (
+	otherUnitsBefore = `Nov 25 10:40:41 hektor systemd[1]: Starting apt-daily.service - Daily apt download activities...
+Nov 25 10:40:43 hektor sshd[20117]: Accepted publickey for deploy from 10.0.4.12 port 51822 ssh2: ED25519 SHA256:3vJ0m
+Nov 25 10:40:43 hektor systemd-logind[901]: New session 411 of user deploy.
+Nov 25 10:40:52 hektor systemd[1]: apt-daily.service: Deactivated successfully.
+Nov 25 10:40:58 hektor NetworkManager[877]: <warn>  [1764067258.0911] dhcp4 (eno2): request timed out
+Nov 25 10:41:01 hektor CRON[20161]: (root) CMD (/usr/local/bin/backup.sh >/dev/null 2>&1)
+Nov 25 10:41:03 hektor postfix/smtp[20170]: 4F2A: to=<ops@example.net>, relay=none, delay=30, status=deferred (connect to mx.example.net[203.0.113.25]:25: Connection timed out)
+`
+	otherUnitsAfter = `Nov 25 10:41:12 hektor smartd[915]: Device: /dev/sda [SAT], SMART Usage Attribute: 190 Airflow_Temperature_Cel changed from 71 to 70
+Nov 25 10:41:15 hektor snapd[933]: storehelpers.go:916: cannot refresh: snap has no updates available
+Nov 25 10:41:20 hektor kernel: [UFW BLOCK] IN=eno1 OUT= MAC=3c:ec:ef SRC=198.51.100.7 DST=10.0.4.2 LEN=40 PROTO=TCP SPT=43211 DPT=23
+Nov 25 10:41:22 hektor systemd[1]: backup.service: Main process exited, code=exited, status=1/FAILURE
+Nov 25 10:41:22 hektor systemd[1]: backup.service: Failed with result 'exit-code'.
+`
+	otherLinesBefore = `INFO:     10.0.4.12:51544 - "GET /healthz HTTP/1.1" 200 OK
+[2025-11-25 10:40:59 +0000] [31] [INFO] Booting worker with pid: 31
+2025-11-25 10:41:00,114 WARNING urllib3.connectionpool Retrying (Retry(total=2)) after connection broken by 'ReadTimeoutError'
+npm warn deprecated glob@7.2.3: Glob versions prior to v9 are no longer supported
+  File "/usr/lib/python3.11/site-packages/requests/adapters.py", line 507, in send
+    raise ReadTimeout(e, request=request)
+requests.exceptions.ReadTimeout: HTTPSConnectionPool(host='api.example.net', port=443): Read timed out. (read timeout=10)
+`
+	otherLinesAfter = `2025-11-25 10:41:09,440 INFO scheduler job "nightly" missed by 0:00:03
+[2025-11-25 10:41:13 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:31)
+Step 7/12 : RUN pip install --no-cache-dir -r requirements.txt
+ ---> Using cache
+ERROR: pip's dependency resolver does not currently take into account all the packages that are installed.
+`
+)

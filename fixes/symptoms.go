@@ -158,7 +158,11 @@ func (w *window) try(h hit) {
 		}
 		first, last = h.line, h.line
 	default:
-		if text = w.canon(h.line); alone && w.matches(match, text) {
+		text = w.canon(h.line)
+		if ref.Prose { // what a log puts before a line is not what somebody said
+			text = canon(w.unprefixed(h.line))
+		}
+		if alone && w.matches(match, text) {
 			break
 		}
 		if first, last = w.wrapped(h.line); first == last || !w.joins[h.symptom].due(64) {
@@ -186,10 +190,11 @@ func (w *window) try(h hit) {
 		if !w.tried[h.symptom].due(6) {
 			return
 		}
-		if ref.Prose && w.somewhere(contentment) {
+		around, everywhere := w.around(h.line), w.around(-1)
+		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment)) {
 			return
 		}
-		if !w.fits(ref.Symptom) || w.ofNVIDIA(ref.entry) && w.somewhere(otherVendors) && !w.somewhere(nvidia) {
+		if !w.fits(ref.Symptom, around) || w.ofNVIDIA(ref.entry) && w.somewhere(everywhere, otherVendors) && !w.somewhere(everywhere, nvidia) {
 			return
 		}
 	}
@@ -200,45 +205,32 @@ func (w *window) try(h hit) {
 	})
 }
 
-// fits tells if a symptom's demands on the whole text hold, as far as the window shows it.
-func (w *window) fits(s *Symptom) bool {
+// fits tells if a symptom's demands on the whole text hold, as far as the window shows it. What it demands of a person's
+// words has to be said by one, where there is a log beside them.
+func (w *window) fits(s *Symptom, around *setting) bool {
 	for _, source := range s.Absent {
-		if w.somewhere(source) {
+		if w.somewhere(around, source) {
 			return false
 		}
 	}
+	if s.Prose && w.beside {
+		around = w.byPerson()
+	}
 	for _, source := range s.With {
-		if !w.somewhere(source) || s.Prose && w.beside && !w.saidByPerson(source) {
+		if !w.somewhere(around, source) {
 			return false
 		}
 	}
 	return true
 }
 
-// saidByPerson is [window.somewhere] of what a person may have written beside a log.
-func (w *window) saidByPerson(source string) bool {
-	known, tried := w.heard[source]
-	if !tried {
-		if w.heard == nil {
-			w.heard = map[string]bool{}
-		}
-		known = w.matches(patternOf(source, "im"), w.told)
-		w.heard[source] = known
-	}
-	return known
-}
-
-func (w *window) somewhere(source string) bool {
-	if known, tried := w.context[source]; tried {
+func (w *window) somewhere(in *setting, source string) bool {
+	if known, tried := in.known[source]; tried {
 		return known
 	}
-	if !w.texted {
-		w.text, w.texted = w.wholeText(), true
-		w.squashed = squash(w.text[0])
-	}
 	p := patternOf(source, "im")
-	is := p.possible(w.squashed) && (w.matches(p, w.text[0]) || w.text[1] != "" && w.matches(p, w.text[1]))
-	w.context[source] = is
+	is := p.possible(in.squashed) && (w.matches(p, in.text[0]) || in.text[1] != "" && w.matches(p, in.text[1]))
+	in.known[source] = is
 	return is
 }
 

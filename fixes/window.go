@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -47,20 +46,16 @@ type window struct {
 	piece      int // how many lines, and pieces of long ones, there were
 	literals   *literalIndex
 	search     *literalSearch
-	context    map[string]bool // expressions tried on this window
-	text       [2]string       // the window for those: as lines, and with wraps undone
-	squashed   string
-	texted     bool
-	nearAt     [2]int // line and reach of nearText
+	settings   map[string]*setting // by service, of this window
+	services   []string            // by line, of this window; nil: not looked for
+	nearAt     [2]int              // line and reach of nearText
 	nearText   string
 	canonAt    int // line of canonText
 	canonText  string
 	squashText string
 	forgotten  bool // something was dropped
 	prose      bool // a person may have written it
-	beside     bool // there is a log beside what a person may have written, which is told
-	told       string
-	heard      map[string]bool // expressions tried on told
+	beside     bool // there is a log beside what a person may have written
 }
 
 // scan reads a text to its end. Prose tells if a person may have written it.
@@ -103,7 +98,7 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 		w.split(err != nil)
 		if err != nil {
 			w.prose = w.prose && !w.forgotten && len(w.buf) <= proseMax
-			w.told, w.beside = w.byPerson()
+			w.beside = w.prose && w.logLines() >= logLines
 			w.look(len(w.buf) + 1)
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -113,22 +108,15 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	}
 }
 
-// byPerson is the part of a text that a person may have written, where there is a log beside it: what services say of each
-// other is not what a person tells.
-func (w *window) byPerson() (told string, beside bool) {
-	if !w.prose {
-		return "", false
-	}
-	var b strings.Builder
-	logged := 0
+// logLines is how many lines have the prefix of a log. What services say of each other is not what a person tells.
+func (w *window) logLines() int {
+	n := 0
 	for i := range w.lines {
 		if w.logged(i) {
-			logged++
-		} else {
-			b.WriteString(canon(w.bytes(i)) + "\n")
+			n++
 		}
 	}
-	return b.String(), logged >= logLines
+	return n
 }
 
 // logged tells if a line has the prefix of a log.
@@ -253,7 +241,7 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.context, w.texted, w.nearAt, w.canonAt = map[string]bool{}, false, [2]int{-1, -1}, -1
+	w.settings, w.services, w.nearAt, w.canonAt = map[string]*setting{}, nil, [2]int{-1, -1}, -1
 	done := 0
 	for _, h := range w.hits {
 		if w.lines[h.line].end >= limit {

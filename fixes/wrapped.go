@@ -2,9 +2,7 @@ package fixes
 
 import (
 	"bytes"
-	"regexp"
 	"strings"
-	"sync"
 	"unicode/utf8"
 )
 
@@ -178,34 +176,20 @@ func (w *window) width(line int) int {
 	return l.width
 }
 
-// otherServices are lines of servers that use no GPU, by their form. In the log of a whole machine they stand
-// beside the message, and their words ("error", "refused", "closed") are no part of what is told about it.
-var otherServices = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`\b(GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH) \S+ HTTP/[\d.]+ [1-4]\d\d\b|\[(error|warn|notice|crit|alert)\] \d+#\d+:` +
-		`|^(\w+ )?\[\d+\] (\S+@\S+ )?(LOG|ERROR|DETAIL|HINT|STATEMENT|FATAL|WARNING|CONTEXT): |\b\d+:[MSCX] \d{1,2} \w{3} \d{4} ` +
-		`|\[\w+\] <\d+\.\d+\.\d+>|\[(Note|Warning|ERROR|System)\] \[MY-\d+\]|\((kafka|org\.apache)\.|\[o\.e\.\w` +
-		`|\b(postfix/\w+|sshd|CRON|crond?|dovecot|named|ntpd|chronyd|avahi-daemon|NetworkManager|systemd-(logind|resolved|networkd|timesyncd))(\[\d+\])?: `)
-})
-
-// ofTheGPU are words that make such a line count after all.
-var ofTheGPU = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)gpu|cuda|nvidia|nccl|tensor|torch|triton|shm|shared.?memory|/v[12]/|docker`)
-})
-
-// wholeText is the window as expressions on the whole text see it: once line by line, once with wraps
-// undone, where there are any; without what other services say.
-func (w *window) wholeText() [2]string {
+// wholeText is those lines of the window as expressions on the whole text see them: once line by line, once with wraps
+// undone, where there are any.
+func (w *window) wholeText(of func(line int) bool) [2]string {
 	var plain, joined strings.Builder
 	wraps := false
 	for i := range w.lines {
+		if !of(i) {
+			continue
+		}
 		line := w.bytes(i)
 		if n := w.prefix(i); !bytes.Contains(line[:n], nvrm) {
 			line = line[n:]
 		}
 		text := canon(line)
-		if otherServices().MatchString(text) && !ofTheGPU().MatchString(text) {
-			text = ""
-		}
 		plain.WriteString(text)
 		plain.WriteByte('\n')
 		joined.WriteString(text)

@@ -1,0 +1,113 @@
+package fixes
+
+import (
+	"bytes"
+	"regexp"
+	"sync"
+)
+
+// A setting is the text in which a symptom's demands on what else is said are to hold. In the log of a compose project
+// that is what the same service says, and what stands there without a service: another one's "connection refused" tells
+// nothing of this one.
+type setting struct {
+	text     [2]string // as lines, and with wraps undone
+	squashed string
+	known    map[string]bool // expressions tried on it
+}
+
+// around is the setting of a line; of -1, the whole window.
+func (w *window) around(line int) *setting {
+	if w.services == nil {
+		w.services = w.lineServices()
+	}
+	service := everything
+	if line >= 0 {
+		service = w.services[line]
+	}
+	in := w.settings[service]
+	if in == nil {
+		in = &setting{known: map[string]bool{}, text: w.wholeText(func(i int) bool {
+			of := w.services[i]
+			return service == everything || service == otherOutput || of == service || of == noService
+		})}
+		in.squashed = squash(in.text[0])
+		w.settings[service] = in
+	}
+	return in
+}
+
+// byPerson is the setting of what a person may have written beside a log.
+func (w *window) byPerson() *setting {
+	in := w.settings[person]
+	if in == nil {
+		in = &setting{known: map[string]bool{}, text: w.wholeText(func(i int) bool { return !w.logged(i) && w.services[i] != otherOutput })}
+		in.squashed = squash(in.text[0])
+		w.settings[person] = in
+	}
+	return in
+}
+
+const (
+	noService    = ""
+	otherOutput  = "-" // of a program that has to do neither with GPUs nor with containers
+	everything   = "*"
+	person       = "&"
+	mostServices = 32 // in more settings than so many nothing is looked for
+)
+
+var (
+	// What programs begin their lines with: a time, a level, a unit of the journal, a place in their source.
+	ofProgram = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]|\[?\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{1,3}(\.\d{1,3}){3} |\[?(INFO|WARN(ING)?|ERROR|DEBUG|CRITICAL|FATAL|TRACE|NOTICE|info|warn(ing)?|error|debug|fatal)\b\]?[: \t]|npm |yarn |Step \d+/\d+|#\d+ |--->|File "|at [\w.$<>]+\(|Traceback |raise |return |[\w.]+\.\w*(Error|Exception|Warning|Timeout)\b:?|(Get|Hit|Ign|Err):\d+ |time=|level=|\{")`)
+	})
+	// Servers' own forms, wherever they begin.
+	ofServer = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`\b(GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH) \S+ HTTP/[\d.]+"? [1-4]\d\d\b|\[(error|warn|notice|crit|alert)\] \d+#\d+:` +
+			`|(^|\| )(\S+ \S+ )?(\w+ )?\[\d+\] (\S+@\S+ )?(LOG|ERROR|DETAIL|HINT|STATEMENT|FATAL|WARNING|CONTEXT): |\b\d+:[MSCX] \d{1,2} \w{3} \d{4} ` +
+			`|\[\w+\] <\d+\.\d+\.\d+>|\[(Note|Warning|ERROR|System)\] \[MY-\d+\]|\((kafka|org\.apache)\.|\[o\.e\.\w` +
+			`|\b(postfix/\w+|sshd|CRON|crond?|dovecot|named|ntpd|chronyd|avahi-daemon|NetworkManager|systemd-(logind|resolved|networkd|timesyncd))(\[\d+\])?: `)
+	})
+	// What has to do with GPUs, with what runs on them, or with containers.
+	ofOurs = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)gpu|nvidia|nvml|nvrm|nouveau|cuda|cudnn|cublas|nccl|nvenc|nvdec|nvlink|\bxid\b|\bmig\b|\bmps\b|\bcdi\b|geforce|tesla|quadro|\b[rg]tx\b|/dev/dri|dxg|wsl|driver|module|dkms|kernel|docker|container|podman|compose|runc|kube|\bpods?\b|torch|tensor|jax|xla|onnx|llama|vllm|model|train|libcu|vram|out of memory|oom|killed|shm|shared memory|bus error|cgroup|apparmor|selinux|avc:|secure ?boot|thermal|throttl|\bpci|vfio|iommu|gsp|firmware|aer:`)
+	})
+)
+
+// servicePrefix is docker compose's: the container's name, which ends in its number unless the service gives it another.
+var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*([A-Za-z][\w.-]{0,62}?)([-_]\d+)? +\|(?: |\x1b|\r?$)`)
+})
+
+// lineServices names the service of each line, where several speak.
+func (w *window) lineServices() []string {
+	services, lines, numbered := make([]string, len(w.lines)), map[string]int{}, map[string]bool{}
+	for i := range w.lines {
+		line := w.bytes(i)
+		line = line[:min(len(line), 100)]
+		if bytes.IndexByte(line, '|') < 2 {
+			continue
+		}
+		if m := servicePrefix().FindSubmatch(line); m != nil {
+			services[i] = string(m[1]) + string(m[2])
+			lines[services[i]]++
+			numbered[services[i]] = numbered[services[i]] || len(m[2]) > 0
+		}
+	}
+	speak := 0
+	for name, n := range lines {
+		if n > 1 || numbered[name] {
+			speak++
+		} else {
+			lines[name] = 0 // a table's row, more likely
+		}
+	}
+	for i, name := range services {
+		if speak < 2 || speak > mostServices || lines[name] == 0 {
+			services[i] = noService
+		}
+		if line := w.bytes(i); services[i] == noService && (ofProgram().Match(line) || ofServer().Match(line)) && !ofOurs().Match(line) {
+			services[i] = otherOutput
+		}
+	}
+	return services
+}
