@@ -130,6 +130,10 @@ func (s *scanner) ofNVIDIA(entry int) bool {
 	return !slices.Contains(generic, s.index.entries[entry].ID)
 }
 
+// mereFact is the weight up to which a symptom is a fact of the machine, no fault, and told only where no program says
+// what is wrong, whichever it is.
+const mereFact = 10
+
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
 	if ref.Prose && (!w.prose || w.beside && w.logged(h.line)) {
@@ -191,6 +195,9 @@ func (w *window) try(h hit) {
 			return
 		}
 		around, everywhere := w.around(h.line), w.around(-1)
+		if ref.Weight <= mereFact {
+			around = everywhere
+		}
 		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment)) {
 			return
 		}
