@@ -8,7 +8,7 @@ import (
 
 // A setting is the text in which a symptom's demands on what else is said are to hold. In the log of a compose project
 // that is what the same service says, and what stands there without a service: another one's "connection refused" tells
-// nothing of this one.
+// nothing of this one. Nor does what other programs print between the lines, if it is about neither GPUs nor containers.
 type setting struct {
 	text     [2]string // as lines, and with wraps undone
 	squashed string
@@ -53,6 +53,7 @@ const (
 	everything   = "*"
 	person       = "&"
 	mostServices = 32 // in more settings than so many nothing is looked for
+	settingMax   = 256 << 10
 )
 
 var (
@@ -78,8 +79,12 @@ var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*([A-Za-z][\w.-]{0,62}?)([-_]\d+)? +\|(?: |\x1b|\r?$)`)
 })
 
-// lineServices names the service of each line, where several speak.
+// lineServices names the service of each line, where several speak. Of a log so long that it is seen in part only, nobody
+// can say who speaks of what.
 func (w *window) lineServices() []string {
+	if w.forgotten || len(w.buf) > settingMax {
+		return make([]string, len(w.lines))
+	}
 	services, lines, numbered := make([]string, len(w.lines)), map[string]int{}, map[string]bool{}
 	for i := range w.lines {
 		line := w.bytes(i)
