@@ -34,8 +34,9 @@ $(STARTUP): go.mod go.sum packaging/startup/main.go
 build: $(STARTUP) ## bin/docker-gpu
 	go build -modfile $(STARTUP) -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-gpu ./cmd/docker-gpu
 
+# grpcnotrace leaves out gRPC's page of traces, which nobody here can open, and the templates that it is made with.
 static: $(STARTUP) ## bin/docker-gpu-static, without cgo and so without NVML, small: for containers of any libc
-	CGO_ENABLED=0 go build -modfile $(STARTUP) -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
+	CGO_ENABLED=0 go build -modfile $(STARTUP) -trimpath -tags container,grpcnotrace -gcflags=all=-l -ldflags "$(LDFLAGS)" -o bin/docker-gpu-static ./cmd/docker-gpu
 
 package: $(STARTUP) ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 static; on arm64 the other way round)
 	@mkdir -p dist/stage && rm -f dist/*.deb dist/*.rpm
@@ -48,7 +49,7 @@ package: $(STARTUP) ## deb and rpm in dist/ (amd64 with NVML by cgo, arm64 stati
 		go run github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM) package -f dist/stage/nfpm-$$arch.yaml -p $$kind -t dist/ || exit 1; done; done
 
 feature: ## the static builds into the dev container feature of examples/devcontainer-feature
-	for arch in $(ARCHS); do CGO_ENABLED=0 GOARCH=$$arch go build -trimpath -tags container -gcflags=all=-l -ldflags "$(LDFLAGS)" \
+	for arch in $(ARCHS); do CGO_ENABLED=0 GOARCH=$$arch go build -trimpath -tags container,grpcnotrace -gcflags=all=-l -ldflags "$(LDFLAGS)" \
 		-o examples/devcontainer-feature/docker-gpu/bin/docker-gpu-linux-$$arch ./cmd/docker-gpu || exit 1; done
 
 install: build ## put the plugin into your docker CLI's plugin folder
@@ -77,7 +78,7 @@ soak: build ## top (in tmux) and exporter for SOAK (30m) with containers and pro
 	@go run ./e2e/soak -plugin bin/docker-gpu -for $(SOAK) -every $(if $(EVERY),$(EVERY),1m) -out soak.csv
 
 platforms: ## the plugin builds without cgo, for containers, on macOS and on Windows
-	CGO_ENABLED=0 go build -tags container -o /dev/null ./cmd/docker-gpu
+	CGO_ENABLED=0 go build -tags container,grpcnotrace -o /dev/null ./cmd/docker-gpu
 	CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=darwin CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu
 	GOOS=windows CGO_ENABLED=0 go build -o /dev/null ./cmd/docker-gpu

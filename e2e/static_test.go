@@ -17,7 +17,7 @@ func init() { commands["static"] = staticCommand }
 // buildStatic builds the plugin for containers, as `make static` does, once for all scenarios, beside the plugin under test.
 var buildStatic = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(filepath.Dir(plugin), "docker-gpu-static")
-	cmd := exec.Command("go", "build", "-modfile", filepath.Join(startup, "go.mod"), "-tags", "container", "-gcflags=all=-l", "-ldflags", "-s -w", "-o", binary, "../cmd/docker-gpu")
+	cmd := exec.Command("go", "build", "-modfile", filepath.Join(startup, "go.mod"), "-trimpath", "-tags", "container,grpcnotrace", "-gcflags=all=-l", "-ldflags", "-s -w", "-o", binary, "../cmd/docker-gpu")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build without cgo: %w: %s", err, out)
