@@ -290,6 +290,9 @@ func (h heard) sum() string {
 // wording.zst is what its cases teach, and most cases of the corpus are among them. `go generate ./fixes` learns
 // anew only when that is no longer so: a case or an expression more is no reason to rewrite the whole table.
 func TestWordingIsCurrent(t *testing.T) {
+	if !*update {
+		t.Parallel()
+	}
 	corpus := hearCorpus(t)
 	reports := append(slices.Clone(corpus), hearKnowledge()...)
 	sums := map[string]heard{}
@@ -372,6 +375,7 @@ func (s *wordingScore) count(h heard, l likeness) {
 // Words alone, learnt from two thirds of the reports, answer the other third: no symptom is asked. Reports of one
 // thread stay together. What makes the judge sure was chosen by these figures.
 func TestWordingUnseen(t *testing.T) {
+	t.Parallel()
 	const parts = 3
 	reports := hearCorpus(t)
 	part := func(h heard) int {
