@@ -3,6 +3,7 @@ package fixes
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"sync"
 )
 
@@ -24,25 +25,24 @@ func (w *window) around(line int) *setting {
 	if line >= 0 {
 		service = w.services[line]
 	}
-	in := w.settings[service]
-	if in == nil {
-		in = &setting{known: map[string]bool{}, text: w.wholeText(func(i int) bool {
-			of := w.services[i]
-			return service == everything || service == otherOutput || of == service || of == noService
-		})}
-		in.squashed = squash(in.text[0])
-		w.settings[service] = in
-	}
-	return in
+	return w.setting(service, func(i int) bool {
+		of := w.services[i]
+		return service == everything || service == otherOutput || of == service || of == noService
+	})
 }
 
 // byPerson is the setting of what a person may have written beside a log.
 func (w *window) byPerson() *setting {
-	in := w.settings[person]
+	return w.setting(person, func(i int) bool { return !w.logged(i) && w.services[i] != otherOutput })
+}
+
+// setting is the one of this name in this window, made of these lines when it is asked for first.
+func (w *window) setting(name string, of func(line int) bool) *setting {
+	in := w.settings[name]
 	if in == nil {
-		in = &setting{known: map[string]bool{}, text: w.wholeText(func(i int) bool { return !w.logged(i) && w.services[i] != otherOutput })}
+		in = &setting{text: w.wholeText(of), known: map[string]bool{}}
 		in.squashed = squash(in.text[0])
-		w.settings[person] = in
+		w.settings[name] = in
 	}
 	return in
 }
@@ -80,10 +80,11 @@ var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // lineServices names the service of each line, where several speak. Of a log so long that it is seen in part only, nobody
-// can say who speaks of what.
+// can say who speaks of what: there, as where nobody but one speaks, all lines have one setting.
 func (w *window) lineServices() []string {
+	together := slices.Repeat([]string{everything}, len(w.lines))
 	if w.forgotten || len(w.buf) > settingMax {
-		return make([]string, len(w.lines))
+		return together
 	}
 	services, lines, numbered := make([]string, len(w.lines)), map[string]int{}, map[string]bool{}
 	for i := range w.lines {
@@ -113,6 +114,9 @@ func (w *window) lineServices() []string {
 		if line := w.bytes(i); services[i] == noService && (ofProgram().Match(line) || ofServer().Match(line)) && !ofOurs().Match(line) {
 			services[i] = otherOutput
 		}
+	}
+	if !slices.ContainsFunc(services, func(name string) bool { return name != noService }) {
+		return together
 	}
 	return services
 }
