@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +73,63 @@ func TestTableIsWhole(t *testing.T) {
 			}
 			for _, source := range append(append([]string{s.Match, s.Unless}, s.With...), s.Absent...) {
 				patternOf(source, "i").re() // panics where it does not compile
+				if at := boundedContraction(source); at != "" {
+					t.Errorf("%s: %q never finds \"don't\", as no word begins at \"n't\": write {nt} for \"n.?t\"", e.ID, at)
+				}
 			}
+		}
+	}
+}
+
+// boundedContraction is the place in an expression where the end of a contraction is to begin a word, "" if there is none.
+func boundedContraction(source string) string {
+	ends := func(at int) bool { return nt.MatchString(source[at:]) }
+	for at := range len(source) {
+		switch rest := source[at:]; {
+		case !strings.HasPrefix(rest, `\b`) || strings.HasPrefix(rest, `\\b`):
+		case ends(at + 2):
+			return rest
+		case strings.HasPrefix(rest, `\b(`):
+			depth, class := 0, false
+			for i := at + 2; i < len(source) && (i == at+2 || depth > 0); i++ {
+				switch c := source[i]; {
+				case c == '\\':
+					i++
+				case class:
+					class = c != ']'
+				case c == '[':
+					class = true
+				case c == '(':
+					depth++
+				case c == ')':
+					depth--
+				}
+				if !class && depth == 1 && (source[i] == '|' || i == at+2) && ends(i+1) {
+					return source[at:i+1] + "…"
+				}
+			}
+		}
+	}
+	return ""
+}
+
+var nt = regexp.MustCompile(`^(\?:)?n(\.\??|'\??|\[.{1,6}\]\??)?t\b`)
+
+func TestBoundedContraction(t *testing.T) {
+	for source, found := range map[string]bool{
+		`\b(not|n.?t)\b`:                true,
+		`\b(n.?t|not) there`:            true,
+		`x \b(a(b|c)|[)(]|n't )y`:       true,
+		`\bn.?t\b`:                      true,
+		`\b(?:n.?t|no)`:                 true,
+		`\b(not|(is|does)n.?t)\b`:       false,
+		`(not|n.?t) there`:              false,
+		`\b(not) (be|n.?t)`:             false,
+		`\b(no|ntfs|not)`:               false,
+		`\b(cannot|{nt}|unable)\b n.?t`: false,
+	} {
+		if got := boundedContraction(source); got != "" != found {
+			t.Errorf("%s: %q", source, got)
 		}
 	}
 }
