@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mattn/go-runewidth"
+	"github.com/clipperhouse/displaywidth"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -130,10 +130,10 @@ func drawSVG(prompt string, lines []string, columns int) string {
 		at := 0
 		draw := func(text string) {
 			if style["reverse"] {
-				fmt.Fprintf(&b, `<rect class="r" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, margin+float64(column)*cellWidth, margin+float64(row)*cellHeight, float64(runewidth.StringWidth(text))*cellWidth, cellHeight)
+				fmt.Fprintf(&b, `<rect class="r" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, margin+float64(column)*cellWidth, margin+float64(row)*cellHeight, float64(displaywidth.String(text))*cellWidth, cellHeight)
 			}
 			for _, piece := range pieces(text) {
-				cells := runewidth.StringWidth(piece)
+				cells := displaywidth.String(piece)
 				x, y := margin+float64(column)*cellWidth, margin+float64(row)*cellHeight
 				class := ""
 				for _, c := range []string{"bold", "dim", "c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "prompt"} {

@@ -10,8 +10,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/clipperhouse/displaywidth"
 	"github.com/docker/cli/templates"
-	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
@@ -223,7 +223,7 @@ func cells(s string) int {
 	if plain(s) {
 		return len(s)
 	}
-	return runewidth.StringWidth(s)
+	return displaywidth.String(s)
 }
 
 // plain tells if s is printable ASCII, as most of what is printed: harmless, and a cell a byte.
@@ -241,7 +241,7 @@ func shorten(s string, width int) string {
 	if width <= 0 || len(s) <= width || cells(s) <= width { // a cell takes a byte at least
 		return s
 	}
-	return runewidth.Truncate(s, width, "…")
+	return displaywidth.TruncateString(s, width, "…")
 }
 
 // widestText is what a line of prose may have in a wide terminal: longer ones are hard to read.
