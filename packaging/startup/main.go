@@ -1,8 +1,8 @@
-// Command startup makes the module file (`go build -modfile`) with which the Makefile builds docker-gpu: the JSON
-// schema library behind compose files compiles the meta-schemas of five drafts whenever a program starts, which takes
-// half of all initialisation of this one, and most commands read no compose file. In the copy that the module file
-// leads to, it does that when the first schema is to be compiled. A build by go.mod alone does all the same, and starts
-// later.
+// Command startup makes the module file (`go build -modfile`) with which the Makefile builds docker-gpu. Some libraries
+// do work whenever a program starts, for what most commands never ask of them: they compile the meta-schemas of five
+// drafts of JSON schema, or fifty regular expressions, and register metrics of a process that serves none. In the copies
+// that the module file leads to, they do that when it is first asked for. A build by go.mod alone does all the same, and
+// starts later.
 package main
 
 import (
@@ -12,21 +12,68 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"strings"
 )
 
-const library = "github.com/santhosh-tekuri/jsonschema/v6"
-
-// edits are what is changed in the copy: file, text that stands in it once, text in its place.
-var edits = [][3]string{
-	{"draft.go", "\t\"strings\"\n)", "\t\"strings\"\n\t\"sync\"\n)"},
-	{"draft.go", "func init() {\n\tc := NewCompiler()\n", "var compileDrafts = sync.OnceFunc(func() {\n\tc := newCompiler()\n"},
-	{"draft.go", "\"meta/\" + name)\n\t\t}\n\t}\n}\n", "\"meta/\" + name)\n\t\t}\n\t}\n})\n"},
-	{"compiler.go", "func NewCompiler() *Compiler {\n", "func NewCompiler() *Compiler {\n\tcompileDrafts()\n\treturn newCompiler()\n}\n\nfunc newCompiler() *Compiler {\n"},
+// A library is changed in its copy.
+type library struct {
+	module string
+	edits  [][3]string // file, text that stands in it once, text in its place
+	lazy   []string    // files whose regular expressions are compiled when they are first asked something
 }
 
+var libraries = []library{
+	{module: "github.com/santhosh-tekuri/jsonschema/v6", edits: [][3]string{
+		{"draft.go", "\t\"strings\"\n)", "\t\"strings\"\n\t\"sync\"\n)"},
+		{"draft.go", "func init() {\n\tc := NewCompiler()\n", "var compileDrafts = sync.OnceFunc(func() {\n\tc := newCompiler()\n"},
+		{"draft.go", "\"meta/\" + name)\n\t\t}\n\t}\n}\n", "\"meta/\" + name)\n\t\t}\n\t}\n})\n"},
+		{"compiler.go", "func NewCompiler() *Compiler {\n", "func NewCompiler() *Compiler {\n\tcompileDrafts()\n\treturn newCompiler()\n}\n\nfunc newCompiler() *Compiler {\n"},
+	}},
+	{module: "github.com/distribution/reference", lazy: []string{"regexp.go"}},
+	{module: "github.com/opencontainers/go-digest", lazy: []string{"algorithm.go", "digest.go"}},
+	{module: "github.com/prometheus/procfs", lazy: []string{"cpuinfo.go", "mdstat.go", "proc_fdinfo.go", "proc_limits.go", "proc_smaps.go", "schedstat.go", "slab.go", "zoneinfo.go"}},
+	// The registry of everybody, which nobody here serves: the exporter has its own.
+	{module: "github.com/prometheus/client_golang", edits: [][3]string{
+		{"prometheus/registry.go", "func init() {\n\tMustRegister(NewProcessCollector(ProcessCollectorOpts{}))\n\tMustRegister(NewGoCollector())\n}\n", ""},
+	}},
+}
+
+// lazyFile stands beside the files of which [library.lazy] speaks, in place of regexp's own type.
+const lazyFile = `package %s
+
+import (
+	"regexp"
+	"sync"
+)
+
+type lazyRegexp struct {
+	text string
+	once sync.Once
+	re   *regexp.Regexp
+}
+
+func lazily(text string) *lazyRegexp { return &lazyRegexp{text: text} }
+
+func (l *lazyRegexp) compiled() *regexp.Regexp {
+	l.once.Do(func() { l.re = regexp.MustCompile(l.text) })
+	return l.re
+}
+
+func (l *lazyRegexp) String() string { return l.text }
+
+func (l *lazyRegexp) MatchString(s string) bool { return l.compiled().MatchString(s) }
+
+func (l *lazyRegexp) FindString(s string) string { return l.compiled().FindString(s) }
+
+func (l *lazyRegexp) FindStringSubmatch(s string) []string { return l.compiled().FindStringSubmatch(s) }
+
+func (l *lazyRegexp) ReplaceAllString(s, by string) string { return l.compiled().ReplaceAllString(s, by) }
+`
+
 func main() {
-	folder := flag.String("out", "bin/startup", "where the module file and the copy are put")
+	folder := flag.String("out", "bin/startup", "where the module file and the copies are put")
 	flag.Parse()
 	if err := lay(*folder); err != nil {
 		fmt.Fprintln(os.Stderr, "startup:", err)
@@ -35,64 +82,99 @@ func main() {
 }
 
 func lay(folder string) error {
-	var module struct{ Dir string }
-	if out, err := exec.Command("go", "list", "-m", "-json", library).Output(); err != nil {
-		return fmt.Errorf("go list -m %s: %w", library, err)
-	} else if err := json.Unmarshal(out, &module); err != nil {
-		return err
-	}
 	var env struct{ GOMOD string }
 	if out, err := exec.Command("go", "env", "-json", "GOMOD").Output(); err != nil {
 		return fmt.Errorf("go env: %w", err)
 	} else if err := json.Unmarshal(out, &env); err != nil {
 		return err
 	}
-	if err := os.RemoveAll(folder); err != nil {
+	root, err := filepath.Abs(filepath.Dir(env.GOMOD))
+	if err != nil {
 		return err
-	}
-	copied := filepath.Join(folder, "jsonschema")
-	if err := os.CopyFS(copied, os.DirFS(module.Dir)); err != nil {
-		return err
-	}
-	for _, edit := range edits {
-		name := filepath.Join(copied, edit[0])
-		if err := os.Chmod(name, 0o644); err != nil { // the module cache is read-only
-			return err
-		}
-		text, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		if n := bytes.Count(text, []byte(edit[1])); n != 1 {
-			return fmt.Errorf("%s of %s has %d times, not once: %q; this version of it needs other edits", edit[0], library, n, edit[1])
-		}
-		if err := os.WriteFile(name, bytes.Replace(text, []byte(edit[1]), []byte(edit[2]), 1), 0o644); err != nil {
-			return err
-		}
 	}
 	requirements, err := os.ReadFile(env.GOMOD)
 	if err != nil {
 		return err
 	}
-	sums, err := os.ReadFile(filepath.Join(filepath.Dir(env.GOMOD), "go.sum"))
+	sums, err := os.ReadFile(filepath.Join(root, "go.sum"))
 	if err != nil {
 		return err
 	}
-	root, err := filepath.Abs(filepath.Dir(env.GOMOD))
-	if err != nil {
+	if err := os.RemoveAll(folder); err != nil {
 		return err
 	}
-	copied, err = filepath.Abs(copied)
-	if err != nil {
-		return err
+	for _, l := range libraries {
+		copied, err := l.copy(folder)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.module, err)
+		}
+		below, err := filepath.Rel(root, copied) // the binary names it: two checkouts, the same bytes
+		if err != nil {
+			return err
+		}
+		requirements = fmt.Appendf(requirements, "\nreplace %s => ./%s\n", l.module, filepath.ToSlash(below))
 	}
-	below, err := filepath.Rel(root, copied) // the binary names it: two checkouts, the same bytes
-	if err != nil {
-		return err
-	}
-	requirements = fmt.Appendf(requirements, "\nreplace %s => ./%s\n", library, filepath.ToSlash(below))
 	if err := os.WriteFile(filepath.Join(folder, "go.mod"), requirements, 0o644); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(folder, "go.sum"), sums, 0o644)
+}
+
+// copy lays the changed copy below folder, and tells where.
+func (l library) copy(folder string) (string, error) {
+	var module struct{ Dir string }
+	if out, err := exec.Command("go", "list", "-m", "-json", l.module).Output(); err != nil {
+		return "", fmt.Errorf("go list -m: %w", err)
+	} else if err := json.Unmarshal(out, &module); err != nil {
+		return "", err
+	}
+	copied, err := filepath.Abs(filepath.Join(folder, strings.ReplaceAll(l.module, "/", "-")))
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(copied, os.DirFS(module.Dir)); err != nil {
+		return "", err
+	}
+	for _, edit := range l.edits {
+		if err := replaceIn(filepath.Join(copied, edit[0]), edit[1], edit[2], 1); err != nil {
+			return "", err
+		}
+	}
+	for _, name := range l.lazy {
+		name = filepath.Join(copied, name)
+		if err := replaceIn(name, "regexp.MustCompile(", "lazily(", 0); err != nil {
+			return "", err
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		text = bytes.ReplaceAll(text, []byte("*regexp.Regexp"), []byte("*lazyRegexp"))
+		if !bytes.Contains(text, []byte("regexp.")) {
+			text = bytes.Replace(text, []byte("\t\"regexp\"\n"), nil, 1)
+		}
+		if err := os.WriteFile(name, text, 0o644); err != nil {
+			return "", err
+		}
+	}
+	if len(l.lazy) > 0 {
+		name := strings.TrimPrefix(path.Base(l.module), "go-")
+		return copied, os.WriteFile(filepath.Join(copied, "lazily.go"), fmt.Appendf(nil, lazyFile, name), 0o644)
+	}
+	return copied, nil
+}
+
+// replaceIn replaces what stands in a file as often as it is said to; 0: at least once.
+func replaceIn(name, old, with string, times int) error {
+	if err := os.Chmod(name, 0o644); err != nil { // the module cache is read-only
+		return err
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(text), old); n == 0 || times > 0 && n != times {
+		return fmt.Errorf("%s has %d times what is replaced in it: %q; this version of it needs other edits", filepath.Base(name), n, old)
+	}
+	return os.WriteFile(name, []byte(strings.ReplaceAll(string(text), old, with)), 0o644)
 }
