@@ -33,7 +33,8 @@ type ProcessesSeen struct {
 	others map[string]bool // ids that this engine does not know
 	proves string          // id of a container that /proc names
 
-	held heldProcesses // by processHold
+	held   heldProcesses // by processHold
+	looked []int         // PIDs that were looked at in the reading under way, and are held
 
 	engine string // what was known of the engine when it was last compared to this machine
 	where  string // what came of that
@@ -87,23 +88,34 @@ func seeProcesses(m Machine, gpus []GPU) {
 		}
 	}
 	listed := map[int]bool{}
-	visit := func(processes []GPUProcess) {
-		for i := range processes {
-			p := &processes[i]
-			listed[p.PID] = true
-			seen.see(m.Root, p, latest, keep, now)
-			if p.Cgroup == "" && !p.Gone {
-				p.ContainerID = seen.owners[p.PID]
+	each := func(visit func(*GPUProcess)) {
+		of := func(processes []GPUProcess) {
+			for i := range processes {
+				visit(&processes[i])
+			}
+		}
+		for g := range gpus {
+			of(gpus[g].Processes)
+			if mig := gpus[g].MIG; mig != nil {
+				for d := range mig.Devices {
+					of(mig.Devices[d].Processes)
+				}
 			}
 		}
 	}
-	for g := range gpus {
-		visit(gpus[g].Processes)
-		if mig := gpus[g].MIG; mig != nil {
-			for d := range mig.Devices {
-				visit(mig.Devices[d].Processes)
-			}
+	each(func(p *GPUProcess) {
+		listed[p.PID] = true
+		seen.see(m.Root, p, latest, keep, now)
+		if p.Cgroup == "" && !p.Gone {
+			p.ContainerID = seen.owners[p.PID]
 		}
+	})
+	if lost := seen.lost(); lost != nil {
+		each(func(p *GPUProcess) {
+			if slices.Contains(lost, p.PID) {
+				p.Name, p.Cgroup, p.Gone = "", "", true
+			}
+		})
 	}
 	for pid, p := range seen.known { // what NVML no longer lists is forgotten
 		if !p.used {
@@ -190,6 +202,16 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	}
 	folder := "/proc/" + strconv.Itoa(p.PID)
 	k, known := s.known[p.PID]
+	if k.alive.held() && k.cgroup != "" && k.started <= latest { // it is the same process, and only its name may be another
+		if name, err := readProc(root, folder+"/comm"); err == nil {
+			k.name, k.used, k.named = string(bytes.TrimSuffix(name, []byte("\n"))), true, now
+			k.looks++
+			s.known[p.PID] = k
+			s.looked = append(s.looked, p.PID)
+			p.Name, p.Cgroup = k.name, k.cgroup
+			return
+		}
+	}
 	// Held before it is looked at: if the PID changes hands in between, what is held has ended, and it is looked at anew.
 	var alive processHold
 	if keep && s.NamesFor > 0 && !known && root == "/" && len(s.known) < mostStats {
@@ -213,7 +235,9 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 		if data, err := readProc(root, folder+"/cgroup"); err == nil {
 			k.cgroup = processCgroup(data)
 		}
-		if again, err := readProc(root, folder+"/stat"); err == nil { // the PID changed hands between the two files
+		if alive.held() { // it had the PID all the time, if it has not ended by now
+			s.looked = append(s.looked, p.PID)
+		} else if again, err := readProc(root, folder+"/stat"); err == nil { // the PID changed hands between the two files
 			if _, now, ok := parseStat(again); ok && now != started {
 				p.Gone = true
 				return
@@ -230,6 +254,24 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	}
 	s.known[p.PID] = k
 	p.Name, p.Cgroup = k.name, k.cgroup
+}
+
+// lost names those of the processes looked at in this reading that ended before it was through: what was read of
+// them may be of others, which have their PIDs now.
+func (s *ProcessesSeen) lost() []int {
+	looked := s.looked
+	s.looked = nil
+	if len(looked) == 0 {
+		return nil
+	}
+	var lost []int
+	for _, pid := range s.ended() {
+		if slices.Contains(looked, pid) {
+			lost = append(lost, pid)
+			s.forget(pid)
+		}
+	}
+	return lost
 }
 
 // fresh tells if all that was read of a process that has not ended is told again without a look.

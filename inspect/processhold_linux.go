@@ -43,12 +43,12 @@ func (s *ProcessesSeen) release(h processHold) {
 	}
 }
 
-// ended names held processes that have ended; where there are many, the others at the next call.
+// ended names the held processes that have ended.
 func (s *ProcessesSeen) ended() []int {
 	if s.held == 0 {
 		return nil
 	}
-	var events [64]unix.EpollEvent
+	var events [mostStats]unix.EpollEvent // no more are held
 	for {
 		n, err := unix.EpollWait(int(s.held-1), events[:], 0)
 		if err == unix.EINTR {

@@ -66,6 +66,30 @@ func TestProcessesHeld(t *testing.T) {
 	}
 }
 
+// What is read of a process that ends meanwhile may be another's, which has the PID now.
+func TestProcessLost(t *testing.T) {
+	seen := &ProcessesSeen{NamesFor: time.Minute}
+	cmd := exec.Command("sleep", "600")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	m := Machine{Root: "/", Seen: seen, Now: func() time.Time { return time.Unix(0, 0) }}
+	gpus := []GPU{{Processes: []GPUProcess{{PID: cmd.Process.Pid}}}, {Processes: []GPUProcess{{PID: cmd.Process.Pid}}}}
+	seeProcesses(m, gpus)
+	if seen.held == 0 {
+		t.Skip("this kernel has no pidfd_open")
+	}
+	if p := gpus[1].Processes[0]; p.Name != "sleep" || p.Gone {
+		t.Fatalf("%+v", p)
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	seen.looked = []int{cmd.Process.Pid, os.Getpid()}
+	if lost := seen.lost(); len(lost) != 1 || lost[0] != cmd.Process.Pid || len(seen.known) != 0 || seen.looked != nil {
+		t.Errorf("lost: %v, known: %v", lost, seen.known)
+	}
+}
+
 // What is read by three calls is what is read by others, whether it fits into the first or not.
 func TestReadProc(t *testing.T) {
 	for _, name := range []string{"/proc/self/cgroup", "/proc/filesystems", "/proc/cpuinfo", "/proc/self/limits", "/proc/version"} {

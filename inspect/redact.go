@@ -96,7 +96,7 @@ func (r *Redactor) learn(kind, name string) {
 
 func (r *Redactor) remember(kind, name string) {
 	lower := strings.ToLower(name)
-	if len(name) < 3 || isDigits(name) || plainWords[lower] || slices.ContainsFunc(r.known, func(k knownName) bool { return k.name == lower }) {
+	if len(name) < 3 || isDigits(name) || plainWords()[lower] || slices.ContainsFunc(r.known, func(k knownName) bool { return k.name == lower }) {
 		return
 	}
 	if _, _, already := standIn(name); already {
@@ -154,7 +154,7 @@ func standIn(s string) (kind string, number int, ok bool) {
 		return "id", number, err == nil
 	}
 	kind, digits, ok := strings.Cut(s, "-")
-	if !ok || !standKinds[kind] || !isDigits(digits) || len(digits) > 6 || digits[0] == '0' {
+	if !ok || !standKinds()[kind] || !isDigits(digits) || len(digits) > 6 || digits[0] == '0' {
 		return "", 0, false
 	}
 	number, err := strconv.Atoi(digits)
@@ -239,7 +239,7 @@ func (r *Redactor) field(field, text string) string {
 	if text == "" {
 		return ""
 	}
-	if rule, ok := redactRules[field]; ok {
+	if rule, ok := redactRules()[field]; ok {
 		return rule(r, text)
 	}
 	return r.stand("redacted", text)

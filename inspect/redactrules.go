@@ -1,6 +1,9 @@
 package inspect
 
-import "strings"
+import (
+	"strings"
+	"sync"
+)
 
 // A redactRule says what becomes of a string field's value.
 type redactRule func(r *Redactor, value string) string
@@ -96,10 +99,19 @@ func keptWord(name string) bool { return programs.MatchString(name) }
 
 var programs = lazily(`^(?:python|python\d(?:\.\d+)?|pt_main_thread|pt_data_worker|java|node|bash|sh|zsh|Xorg|X|Xwayland|gnome-shell|kwin_x11|kwin_wayland|plasmashell|firefox|chrome|ffmpeg|ollama|ollama_llama_se|llama-server|vllm|VLLM::EngineCor|tritonserver|trtexec|jupyter-lab|jupyter-noteboo|ray|torchrun|nvidia-smi|nvidia-persiste|nvidia-persistenced|nvidia-cuda-mps-server|nvidia-cuda-mps|nv-fabricmanage|nv-hostengine|dcgm-exporter|nvtop|docker-gpu|dockerd|containerd|runc|crun|nvidia-containe|nvidia-container-cli|nvidia-container-runtime|nvidia-container-runtime-hook|nvidia-ctk|nvidia-cdi-hook|modprobe|systemd|init|kworker[a-z0-9/:+_-]*|swapper/\d+|irq/\d+-nvidia|nvidia-modeset/|UVM [a-z A-Z]+|unconfined|docker-default)$`)
 
+// words is a set that is made when it is first asked for: most commands redact nothing.
+func words(list string) func() map[string]bool {
+	return sync.OnceValue(func() map[string]bool {
+		set := map[string]bool{}
+		for word := range strings.FieldsSeq(list) {
+			set[word] = true
+		}
+		return set
+	})
+}
+
 // plainWords stay in running text though something may be named so: they carry the meaning of messages.
-var plainWords = func() map[string]bool {
-	m := map[string]bool{}
-	for _, w := range strings.Fields(`all and any api app apparmor arg args base bash bind bus card cdi cgroup cgroups cli client cli-plugins
+var plainWords = words(`all and any api app apparmor arg args base bash bind bus card cdi cgroup cgroups cli client cli-plugins
 		code command compose conf config container containerd containers cpu create ctk cuda cudnn daemon data debian debug default demo
 		denied dev devcontainer device devices dev-container dir disk docker docker-desktop docker-gpu driver drivers dxg ecc engine env error
 		error. failed file files find fedora for from gpu gpus group groups hook host hosts http https image images info init ipc json kernel
@@ -108,19 +120,9 @@ var plainWords = func() map[string]bool {
 		project prod python pytorch read ready render root run runc running runtime runtimes sandbox select selinux server service set shm sock
 		socket start started state status stdout stderr stop suse swap sys system systemd test tests text the time tmp tools top torch
 		toolkit tty ubuntu udev unknown user users utility uvm value var version video vllm volume web with worker write xid you your
-		adm audio cdrom dialout dip games input kvm lpadmin lxd man netdev plugdev sgx staff sudo tape tty wheel workspace work workdir`) {
-		m[w] = true
-	}
-	return m
-}()
+		adm audio cdrom dialout dip games input kvm lpadmin lxd man netdev plugdev sgx staff sudo tape tty wheel workspace work workdir`)
 
-var standKinds = func() map[string]bool {
-	m := map[string]bool{}
-	for _, k := range strings.Fields("host user container image project service context address email mac token key value label folder name process command tag uuid redacted runtime resource") {
-		m[k] = true
-	}
-	return m
-}()
+var standKinds = words("host user container image project service context address email mac token key value label folder name process command tag uuid redacted runtime resource")
 
 const (
 	versionShape = `v?\d[0-9A-Za-z.+~:_-]{0,60}|dev|example|library-import|unknown`
@@ -139,97 +141,99 @@ const (
 )
 
 // redactRules say of each field what is kept of it. A field without a rule is replaced whole.
-var redactRules = map[string]redactRule{
-	"Tool.Name": shaped(`docker-gpu`), "Tool.Version": shaped(versionShape), "Tool.Platform": shaped(`(?:linux|darwin|windows|freebsd)/[a-z0-9]{2,10}(?:/v\d)?`),
+var redactRules = sync.OnceValue(func() map[string]redactRule {
+	return map[string]redactRule{
+		"Tool.Name": shaped(`docker-gpu`), "Tool.Version": shaped(versionShape), "Tool.Platform": shaped(`(?:linux|darwin|windows|freebsd)/[a-z0-9]{2,10}(?:/v\d)?`),
 
-	"Reading.Name": shaped(`[a-z][a-z0-9.-]{1,30}`), "Reading.Error": running, "Reading.Note": running,
+		"Reading.Name": shaped(`[a-z][a-z0-9.-]{1,30}`), "Reading.Error": running, "Reading.Note": running,
 
-	"Host.Name": as("host"), "Host.OS": shaped(osShape), "Host.OSID": shaped(`[a-z][a-z0-9._-]{1,20}`), "Host.OSVersion": shaped(versionShape), "Host.Kernel": shaped(versionShape),
-	"Host.Architecture": shaped(archShape), "Host.Init": shaped(`systemd|init|openrc-init|runit|s6-svscan|sh|bash|tini|docker-init`),
-	"Host.Virtualization": shaped(`none|kvm|qemu|vmware|microsoft|hyper-v|xen|oracle|virtualbox|lxc|wsl|amazon|google|parallels|bhyve|apple|podman|docker|container`),
-	"Host.Container":      shaped(`docker|podman|kubernetes|lxc|container|containerd|systemd-nspawn`),
-	"Host.SELinux":        shaped(`enforcing|permissive|disabled`), "Host.Lockdown": shaped(`none|integrity|confidentiality`),
-	"WSL.Distro": shaped(`Ubuntu(?:-\d\d\.\d\d)?|Debian|kali-linux|openSUSE-[A-Za-z0-9.-]{1,20}|docker-desktop`), "User.Groups": groupName,
-	"PCIDevice.BusID": shaped(busShape), "PCIDevice.DeviceID": shaped(`(?:0x)?(?:10de:?)?[0-9A-Fa-f]{4,8}`), "PCIDevice.Class": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
-	"PCIDevice.Driver": shaped(`nvidia|nouveau|nova_core|nova|vfio-pci|pci-stub|pciback|xen-pciback|i915|amdgpu`), "PCIDevice.Name": shaped(modelShape),
-	"Module.Name": shaped(`nvidia(?:_[a-z_]{2,20})?|nouveau|nova_core|nova|gdrdrv|vfio_pci|nvidia-[a-z-]{2,20}`), "Module.Version": shaped(versionShape), "Module.Path": asPath, "Module.State": shaped(`Live|Loading|Unloading`),
-	"DeviceNode.Path": asPath, "DeviceNode.Mode": shaped(`[-a-zA-Z]{9,14}`), "DeviceNode.Group": groupName,
-	"CharLink.Path": asPath, "CharLink.Target": asPath,
-	"Library.Name": shaped(`lib[A-Za-z0-9_+-]{2,40}\.(?:so|dll)[0-9.]*`), "Library.Path": asPath, "Library.Version": shaped(versionShape),
-	"Daemon.Name": shaped(`(?:nvidia|nv)-[a-z-]{3,30}`), "Daemon.Socket": asPath, "Daemon.PIDFile": asPath, "Daemon.Version": shaped(versionShape),
-	"Package.Name": shaped(`(?:lib)?(?:nvidia|cuda|cudnn|nccl|xserver-xorg-video-nvidia|docker|containerd|moby|kmod-nvidia|akmod-nvidia|dkms|podman|runc)[a-z0-9.+-]{0,50}(?::[a-z0-9]{3,8})?`), "Package.Version": shaped(versionShape),
+		"Host.Name": as("host"), "Host.OS": shaped(osShape), "Host.OSID": shaped(`[a-z][a-z0-9._-]{1,20}`), "Host.OSVersion": shaped(versionShape), "Host.Kernel": shaped(versionShape),
+		"Host.Architecture": shaped(archShape), "Host.Init": shaped(`systemd|init|openrc-init|runit|s6-svscan|sh|bash|tini|docker-init`),
+		"Host.Virtualization": shaped(`none|kvm|qemu|vmware|microsoft|hyper-v|xen|oracle|virtualbox|lxc|wsl|amazon|google|parallels|bhyve|apple|podman|docker|container`),
+		"Host.Container":      shaped(`docker|podman|kubernetes|lxc|container|containerd|systemd-nspawn`),
+		"Host.SELinux":        shaped(`enforcing|permissive|disabled`), "Host.Lockdown": shaped(`none|integrity|confidentiality`),
+		"WSL.Distro": shaped(`Ubuntu(?:-\d\d\.\d\d)?|Debian|kali-linux|openSUSE-[A-Za-z0-9.-]{1,20}|docker-desktop`), "User.Groups": groupName,
+		"PCIDevice.BusID": shaped(busShape), "PCIDevice.DeviceID": shaped(`(?:0x)?(?:10de:?)?[0-9A-Fa-f]{4,8}`), "PCIDevice.Class": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
+		"PCIDevice.Driver": shaped(`nvidia|nouveau|nova_core|nova|vfio-pci|pci-stub|pciback|xen-pciback|i915|amdgpu`), "PCIDevice.Name": shaped(modelShape),
+		"Module.Name": shaped(`nvidia(?:_[a-z_]{2,20})?|nouveau|nova_core|nova|gdrdrv|vfio_pci|nvidia-[a-z-]{2,20}`), "Module.Version": shaped(versionShape), "Module.Path": asPath, "Module.State": shaped(`Live|Loading|Unloading`),
+		"DeviceNode.Path": asPath, "DeviceNode.Mode": shaped(`[-a-zA-Z]{9,14}`), "DeviceNode.Group": groupName,
+		"CharLink.Path": asPath, "CharLink.Target": asPath,
+		"Library.Name": shaped(`lib[A-Za-z0-9_+-]{2,40}\.(?:so|dll)[0-9.]*`), "Library.Path": asPath, "Library.Version": shaped(versionShape),
+		"Daemon.Name": shaped(`(?:nvidia|nv)-[a-z-]{3,30}`), "Daemon.Socket": asPath, "Daemon.PIDFile": asPath, "Daemon.Version": shaped(versionShape),
+		"Package.Name": shaped(`(?:lib)?(?:nvidia|cuda|cudnn|nccl|xserver-xorg-video-nvidia|docker|containerd|moby|kmod-nvidia|akmod-nvidia|dkms|podman|runc)[a-z0-9.+-]{0,50}(?::[a-z0-9]{3,8})?`), "Package.Version": shaped(versionShape),
 
-	"Driver.Version": shaped(versionShape), "Driver.CUDAVersion": shaped(versionShape), "Driver.ModuleVersion": shaped(versionShape), "Driver.ModuleFlavor": shaped(`open|proprietary`),
-	"Driver.LibraryVersion": shaped(versionShape), "Driver.NVMLError": shaped(wordsNVML), "Driver.Params[key]": shaped(paramShape), "Driver.Params": shaped(`-?\d{1,12}|0x[0-9A-Fa-f]{1,8}|""`),
-	"ProcGPU.BusID": shaped(busShape), "ProcGPU.Model": shaped(modelShape), "ProcGPU.UUID": shaped(uuidShape), "ProcGPU.Firmware": shaped(`\d{3}\.[\d.]{1,12}|N/A`),
+		"Driver.Version": shaped(versionShape), "Driver.CUDAVersion": shaped(versionShape), "Driver.ModuleVersion": shaped(versionShape), "Driver.ModuleFlavor": shaped(`open|proprietary`),
+		"Driver.LibraryVersion": shaped(versionShape), "Driver.NVMLError": shaped(wordsNVML), "Driver.Params[key]": shaped(paramShape), "Driver.Params": shaped(`-?\d{1,12}|0x[0-9A-Fa-f]{1,8}|""`),
+		"ProcGPU.BusID": shaped(busShape), "ProcGPU.Model": shaped(modelShape), "ProcGPU.UUID": shaped(uuidShape), "ProcGPU.Firmware": shaped(`\d{3}\.[\d.]{1,12}|N/A`),
 
-	"Engine.Context": either(`default|desktop-linux`, kept, as("context")), "Engine.Endpoint": endpoint, "Engine.Location": shaped(`local|remote|vm`), "Engine.Name": as("host"),
-	"Engine.Version": shaped(versionShape), "Engine.APIVersion": shaped(versionShape), "Engine.APIVersionMax": shaped(versionShape), "Engine.OperatingSystem": shaped(osShape),
-	"Engine.OSType": shaped(`linux|windows`), "Engine.Kernel": shaped(versionShape), "Engine.Architecture": shaped(archShape), "Engine.RootDir": asPath,
-	"Engine.CgroupDriver": shaped(`systemd|cgroupfs|none`), "Engine.CgroupVersion": shaped(`[12]`), "Engine.Runtimes[key]": runtimeName, "Engine.DefaultRuntime": runtimeName,
-	"Engine.CDIDirs": asPath, "Engine.Features[key]": shaped(`cdi|containerd-snapshotter|buildkit|hooks|[a-z]+-[a-z-]{2,30}`), "Engine.SecurityOptions": shaped(`name=[a-z]{3,20}(?:,profile=(?:builtin|default|unconfined))?`),
-	"Engine.GenericResources": genericResource, "Engine.ContainerdVersion": shaped(versionShape), "Engine.RuncVersion": shaped(versionShape), "Engine.Warnings": running,
-	"Engine.Unreachable": shaped(`[a-z][a-z-]{2,20}`), "Engine.Error": running,
-	"Runtime.Path": binary, "Runtime.Type": shaped(`io\.containerd\.[a-z0-9.-]{2,40}`), "Runtime.Args": shaped(`--?[a-z-]{1,30}(?:=(?:true|false|\d{1,6}))?`),
-	"DiscoveredDevice.Source": shaped(`cdi`), "DiscoveredDevice.ID": shaped(gpuShape),
-	"Swarm.State": shaped(`[a-z]{4,10}`), "Swarm.NodeID": as("redacted"),
-	"SwarmNode.ID": as("redacted"), "SwarmNode.Name": as("host"), "SwarmNode.Role": shaped(`manager|worker`), "SwarmNode.State": shaped(`[a-z]{4,12}`), "SwarmNode.Availability": shaped(`[a-z]{4,10}`),
-	"SwarmNode.GPUs[key]": either(`(?:NVIDIA[-_])?GPUS?`, kept, as("resource")), "SwarmGPUs.Names": either(gpuShape, kept, as("value")), "SwarmGPUs.Held": either(gpuShape, kept, as("value")),
-	"SwarmTask.ID": as("redacted"), "SwarmTask.Service": as("service"), "SwarmTask.GPUs[key]": either(`(?:NVIDIA[-_])?GPUS?`, kept, as("resource")), "SwarmTask.Message": running,
-	"EngineProcess.Executable": asPath, "EngineProcess.Args": daemonArgument, "EngineProcess.PATH": searchPath, "EngineProcess.ManagedBy": shaped(`systemd|systemd-user|snap|openrc|none`),
-	"EngineProcess.Unit": shaped(`(?:snap\.)?docker[a-z.-]{0,30}|docker`), "EngineProcess.PIDFile": asPath, "EngineProcess.LogFile": asPath,
-	"ConfigFile.Path": asPath, "ConfigFile.Runtimes[key]": runtimeName, "ConfigFile.DefaultRuntime": runtimeName, "ConfigFile.Features[key]": shaped(`cdi|containerd-snapshotter|buildkit|hooks|[a-z]+-[a-z-]{2,30}`),
-	"ConfigFile.CDIDirs": asPath, "ConfigFile.ExecOpts": shaped(`native\.cgroupdriver=(?:systemd|cgroupfs)|isolation=[a-z]+`), "ConfigFile.GenericResources": genericResource, "ConfigFile.DataRoot": asPath,
-	"FileProblem.Path": asPath, "FileProblem.Message": running,
+		"Engine.Context": either(`default|desktop-linux`, kept, as("context")), "Engine.Endpoint": endpoint, "Engine.Location": shaped(`local|remote|vm`), "Engine.Name": as("host"),
+		"Engine.Version": shaped(versionShape), "Engine.APIVersion": shaped(versionShape), "Engine.APIVersionMax": shaped(versionShape), "Engine.OperatingSystem": shaped(osShape),
+		"Engine.OSType": shaped(`linux|windows`), "Engine.Kernel": shaped(versionShape), "Engine.Architecture": shaped(archShape), "Engine.RootDir": asPath,
+		"Engine.CgroupDriver": shaped(`systemd|cgroupfs|none`), "Engine.CgroupVersion": shaped(`[12]`), "Engine.Runtimes[key]": runtimeName, "Engine.DefaultRuntime": runtimeName,
+		"Engine.CDIDirs": asPath, "Engine.Features[key]": shaped(`cdi|containerd-snapshotter|buildkit|hooks|[a-z]+-[a-z-]{2,30}`), "Engine.SecurityOptions": shaped(`name=[a-z]{3,20}(?:,profile=(?:builtin|default|unconfined))?`),
+		"Engine.GenericResources": genericResource, "Engine.ContainerdVersion": shaped(versionShape), "Engine.RuncVersion": shaped(versionShape), "Engine.Warnings": running,
+		"Engine.Unreachable": shaped(`[a-z][a-z-]{2,20}`), "Engine.Error": running,
+		"Runtime.Path": binary, "Runtime.Type": shaped(`io\.containerd\.[a-z0-9.-]{2,40}`), "Runtime.Args": shaped(`--?[a-z-]{1,30}(?:=(?:true|false|\d{1,6}))?`),
+		"DiscoveredDevice.Source": shaped(`cdi`), "DiscoveredDevice.ID": shaped(gpuShape),
+		"Swarm.State": shaped(`[a-z]{4,10}`), "Swarm.NodeID": as("redacted"),
+		"SwarmNode.ID": as("redacted"), "SwarmNode.Name": as("host"), "SwarmNode.Role": shaped(`manager|worker`), "SwarmNode.State": shaped(`[a-z]{4,12}`), "SwarmNode.Availability": shaped(`[a-z]{4,10}`),
+		"SwarmNode.GPUs[key]": either(`(?:NVIDIA[-_])?GPUS?`, kept, as("resource")), "SwarmGPUs.Names": either(gpuShape, kept, as("value")), "SwarmGPUs.Held": either(gpuShape, kept, as("value")),
+		"SwarmTask.ID": as("redacted"), "SwarmTask.Service": as("service"), "SwarmTask.GPUs[key]": either(`(?:NVIDIA[-_])?GPUS?`, kept, as("resource")), "SwarmTask.Message": running,
+		"EngineProcess.Executable": asPath, "EngineProcess.Args": daemonArgument, "EngineProcess.PATH": searchPath, "EngineProcess.ManagedBy": shaped(`systemd|systemd-user|snap|openrc|none`),
+		"EngineProcess.Unit": shaped(`(?:snap\.)?docker[a-z.-]{0,30}|docker`), "EngineProcess.PIDFile": asPath, "EngineProcess.LogFile": asPath,
+		"ConfigFile.Path": asPath, "ConfigFile.Runtimes[key]": runtimeName, "ConfigFile.DefaultRuntime": runtimeName, "ConfigFile.Features[key]": shaped(`cdi|containerd-snapshotter|buildkit|hooks|[a-z]+-[a-z-]{2,30}`),
+		"ConfigFile.CDIDirs": asPath, "ConfigFile.ExecOpts": shaped(`native\.cgroupdriver=(?:systemd|cgroupfs)|isolation=[a-z]+`), "ConfigFile.GenericResources": genericResource, "ConfigFile.DataRoot": asPath,
+		"FileProblem.Path": asPath, "FileProblem.Message": running,
 
-	"Toolkit.Version": shaped(versionShape), "Binary.Name": shaped(`nvidia-[a-z-]{2,40}(?:\.[a-z]{2,12})?`), "Binary.Path": asPath, "Binary.Version": shaped(versionShape), "Binary.VersionFrom": shaped(`package|file|binary`),
-	"ToolkitConfig.Path": asPath, "ToolkitConfig.Mode": shaped(`auto|legacy|cdi|jit-cdi|csv`), "ToolkitConfig.SupportedCapabilities": shaped(abilityList),
-	"ToolkitConfig.SwarmResource": shaped(`DOCKER_RESOURCE_(?:NVIDIA[-_])?GPUS?`), "ToolkitConfig.Debug": asPath, "ToolkitConfig.Runtimes": binary,
-	"ToolkitConfig.Ldconfig": ldconfig, "ToolkitConfig.CLIRoot": asPath, "ToolkitConfig.CLIPath": asPath, "ToolkitConfig.HookPath": binary,
-	"ToolkitConfig.DefaultKind": shaped(`nvidia\.com/[a-z]{2,10}`), "ToolkitConfig.SpecDirs": asPath, "ToolkitConfig.AnnotationPrefixes": shaped(`cdi\.k8s\.io/`),
-	"CDI.Dirs": asPath, "CDI.Devices": shaped(gpuShape), "CDISpec.Path": asPath, "CDISpec.Kind": shaped(`(?:[a-z.]{0,14})?nvidia\.com/[a-z]{2,10}`), "CDISpec.Version": shaped(versionShape),
-	"CDISpec.Nodes": asPath, "CDISpec.DriverVersion": shaped(versionShape), "CDISpec.MissingPaths": asPath, "CDISpec.Conflicts": shaped(gpuShape),
-	"CDIDevice.Name": shaped(gpuShape), "CDIDevice.Nodes": asPath, "CDIDevice.UUID": shaped(uuidShape),
+		"Toolkit.Version": shaped(versionShape), "Binary.Name": shaped(`nvidia-[a-z-]{2,40}(?:\.[a-z]{2,12})?`), "Binary.Path": asPath, "Binary.Version": shaped(versionShape), "Binary.VersionFrom": shaped(`package|file|binary`),
+		"ToolkitConfig.Path": asPath, "ToolkitConfig.Mode": shaped(`auto|legacy|cdi|jit-cdi|csv`), "ToolkitConfig.SupportedCapabilities": shaped(abilityList),
+		"ToolkitConfig.SwarmResource": shaped(`DOCKER_RESOURCE_(?:NVIDIA[-_])?GPUS?`), "ToolkitConfig.Debug": asPath, "ToolkitConfig.Runtimes": binary,
+		"ToolkitConfig.Ldconfig": ldconfig, "ToolkitConfig.CLIRoot": asPath, "ToolkitConfig.CLIPath": asPath, "ToolkitConfig.HookPath": binary,
+		"ToolkitConfig.DefaultKind": shaped(`nvidia\.com/[a-z]{2,10}`), "ToolkitConfig.SpecDirs": asPath, "ToolkitConfig.AnnotationPrefixes": shaped(`cdi\.k8s\.io/`),
+		"CDI.Dirs": asPath, "CDI.Devices": shaped(gpuShape), "CDISpec.Path": asPath, "CDISpec.Kind": shaped(`(?:[a-z.]{0,14})?nvidia\.com/[a-z]{2,10}`), "CDISpec.Version": shaped(versionShape),
+		"CDISpec.Nodes": asPath, "CDISpec.DriverVersion": shaped(versionShape), "CDISpec.MissingPaths": asPath, "CDISpec.Conflicts": shaped(gpuShape),
+		"CDIDevice.Name": shaped(gpuShape), "CDIDevice.Nodes": asPath, "CDIDevice.UUID": shaped(uuidShape),
 
-	"Project.Name": as("project"), "Project.Folder": asPath, "Project.ComposeFiles": asPath, "Project.Devcontainer": asPath, "EnvFile.Path": asPath,
-	"Setting.Value": either(gpuList+`|`+abilityList, kept, as("value")), "Setting.File": asPath,
-	"Project.ShellVisibleDevices": either(gpuList, kept, as("value")),
-	"ComposeUse.By":               shaped(`compose|devcontainer\.json|file`), "ComposeUse.Name": as("project"), "ComposeUse.Folder": asPath, "ComposeUse.Files": asPath, "ComposeUse.EnvFiles": asPath, "ComposeUse.Services": as("service"), "GPUService.OtherDevices": device,
-	"GPURequest.By": shaped(byShape), "GPURequest.Text": as("request"), "GPURequest.File": asPath, "GPURequest.IDs": shaped(gpuShape), "GPUService.Kind": shaped(`service|devcontainer`), "GPUService.Profiles": as("profile"),
-	"GPUService.Written": either(gpuList+`|\$\{NVIDIA_VISIBLE_DEVICES(?::?[-?+][a-z0-9,]{0,20})?\}`, kept, as("value")),
-	"GPUService.Name":    as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,
+		"Project.Name": as("project"), "Project.Folder": asPath, "Project.ComposeFiles": asPath, "Project.Devcontainer": asPath, "EnvFile.Path": asPath,
+		"Setting.Value": either(gpuList+`|`+abilityList, kept, as("value")), "Setting.File": asPath,
+		"Project.ShellVisibleDevices": either(gpuList, kept, as("value")),
+		"ComposeUse.By":               shaped(`compose|devcontainer\.json|file`), "ComposeUse.Name": as("project"), "ComposeUse.Folder": asPath, "ComposeUse.Files": asPath, "ComposeUse.EnvFiles": asPath, "ComposeUse.Services": as("service"), "GPUService.OtherDevices": device,
+		"GPURequest.By": shaped(byShape), "GPURequest.Text": as("request"), "GPURequest.File": asPath, "GPURequest.IDs": shaped(gpuShape), "GPUService.Kind": shaped(`service|devcontainer`), "GPUService.Profiles": as("profile"),
+		"GPUService.Written": either(gpuList+`|\$\{NVIDIA_VISIBLE_DEVICES(?::?[-?+][a-z0-9,]{0,20})?\}`, kept, as("value")),
+		"GPUService.Name":    as("service"), "GPUService.File": asPath, "GPUService.By": shaped(byShape), "GPUService.Runtime": runtimeName, "GPUService.Devices": device,
 
-	"GPU.UUID": shaped(uuidShape), "GPU.Name": shaped(modelShape), "GPU.Brand": shaped(`[a-zA-Z][a-zA-Z -]{2,20}`), "GPU.PCIBusID": shaped(busShape), "GPU.PCIDeviceID": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
-	"GPU.ComputeCapability": shaped(`\d{1,2}\.\d`), "GPU.Error": shaped(wordsNVML), "GPU.PerformanceState": shaped(`P\d{1,2}`),
-	"GPU.ThrottleReasons": shaped(`[a-z]{2,12}(?:-[a-z]{2,12}){0,3}`), "GPU.ComputeMode": shaped(`default|exclusive-process|exclusive-thread|prohibited`), "GPU.FabricState": shaped(`not-supported|not-started|in-progress|completed`),
-	"MIGDevice.UUID": shaped(uuidShape), "MIGDevice.Name": shaped(modelShape + `|MIG [A-Za-z0-9 .+-]{2,40}`), "MIGDevice.Profile": shaped(`\d{1,2}c?\.?\d?[a-z]?\.?\d{1,4}gb(?:\+[a-z.]{2,8})?`),
-	"NVLink.RemoteType": shaped(`gpu|switch|npu|unknown`), "NVLink.Remote": shaped(busShape),
-	"GPUProcess.Kinds": shaped(`compute|graphics|mps`), "GPUProcess.Name": processName, "GPUProcess.Cgroup": cgroupPath, "GPUProcess.ContainerID": containerID,
+		"GPU.UUID": shaped(uuidShape), "GPU.Name": shaped(modelShape), "GPU.Brand": shaped(`[a-zA-Z][a-zA-Z -]{2,20}`), "GPU.PCIBusID": shaped(busShape), "GPU.PCIDeviceID": shaped(`(?:0x)?[0-9A-Fa-f]{4,8}`),
+		"GPU.ComputeCapability": shaped(`\d{1,2}\.\d`), "GPU.Error": shaped(wordsNVML), "GPU.PerformanceState": shaped(`P\d{1,2}`),
+		"GPU.ThrottleReasons": shaped(`[a-z]{2,12}(?:-[a-z]{2,12}){0,3}`), "GPU.ComputeMode": shaped(`default|exclusive-process|exclusive-thread|prohibited`), "GPU.FabricState": shaped(`not-supported|not-started|in-progress|completed`),
+		"MIGDevice.UUID": shaped(uuidShape), "MIGDevice.Name": shaped(modelShape + `|MIG [A-Za-z0-9 .+-]{2,40}`), "MIGDevice.Profile": shaped(`\d{1,2}c?\.?\d?[a-z]?\.?\d{1,4}gb(?:\+[a-z.]{2,8})?`),
+		"NVLink.RemoteType": shaped(`gpu|switch|npu|unknown`), "NVLink.Remote": shaped(busShape),
+		"GPUProcess.Kinds": shaped(`compute|graphics|mps`), "GPUProcess.Name": processName, "GPUProcess.Cgroup": cgroupPath, "GPUProcess.ContainerID": containerID,
 
-	"Container.ID": containerID, "Container.Name": as("container"), "Container.Image": asImage, "Container.ImageID": asImage,
-	"Container.State": shaped(`created|running|paused|restarting|removing|exited|dead`), "Container.Status": shaped(`(?:Up|Exited|Created|Restarting|Removal|Dead|Paused)[A-Za-z0-9 ()]{0,50}`),
-	"Container.Health": shaped(`healthy|unhealthy|starting|none`), "Container.Error": running, "Container.Runtime": runtimeName,
-	"Container.ComposeProject": as("project"), "Container.ComposeService": as("service"), "Container.Labels[key]": labelKey, "Container.Labels": as("label"),
-	"Grant.By": shaped(byShape), "Grant.GPUs": either(gpuShape, kept, as("redacted")), "Grant.Capabilities": shaped(abilityShape), "Grant.UUIDs": shaped(uuidShape), "Grant.Detail": grantDetail,
-	"Asks.VisibleDevices": either(gpuList, kept, as("value")), "Asks.DriverCapabilities": either(abilityList, kept, as("value")), "Asks.CUDAVersion": shaped(versionShape),
-	"Asks.Require[key]": shaped(`NVIDIA_REQUIRE_(?:CUDA|DRIVER|ARCH|BRAND|JETPACK)[A-Z0-9_]{0,20}`), "Asks.Require": shaped(requireShape),
-	"Asks.GenericResources[key]": shaped(`DOCKER_RESOURCE_(?:NVIDIA[-_])?GPUS?`), "Asks.GenericResources": either(gpuList, kept, as("value")),
-	"Asks.Devices": device, "Asks.DeviceCgroupRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}`), "Asks.VolumeMountDevices": either(gpuShape, kept, as("redacted")),
-	"Asks.PidMode": either(`host|private|`, kept, modeOf), "Asks.IpcMode": either(`host|private|shareable|none|`, kept, modeOf), "Asks.CapAdd": shaped(capShape),
-	"Asks.SecurityOpt": shaped(`no-new-privileges(?:[:=]true)?|(?:label|seccomp|apparmor)[:=](?:disable|unconfined|builtin|type:[a-z_]{3,30}|docker-default)`),
-	"Asks.User":        either(`\d{1,7}(?::\d{1,7})?|root|root:root|nobody`, kept, as("user")),
+		"Container.ID": containerID, "Container.Name": as("container"), "Container.Image": asImage, "Container.ImageID": asImage,
+		"Container.State": shaped(`created|running|paused|restarting|removing|exited|dead`), "Container.Status": shaped(`(?:Up|Exited|Created|Restarting|Removal|Dead|Paused)[A-Za-z0-9 ()]{0,50}`),
+		"Container.Health": shaped(`healthy|unhealthy|starting|none`), "Container.Error": running, "Container.Runtime": runtimeName,
+		"Container.ComposeProject": as("project"), "Container.ComposeService": as("service"), "Container.Labels[key]": labelKey, "Container.Labels": as("label"),
+		"Grant.By": shaped(byShape), "Grant.GPUs": either(gpuShape, kept, as("redacted")), "Grant.Capabilities": shaped(abilityShape), "Grant.UUIDs": shaped(uuidShape), "Grant.Detail": grantDetail,
+		"Asks.VisibleDevices": either(gpuList, kept, as("value")), "Asks.DriverCapabilities": either(abilityList, kept, as("value")), "Asks.CUDAVersion": shaped(versionShape),
+		"Asks.Require[key]": shaped(`NVIDIA_REQUIRE_(?:CUDA|DRIVER|ARCH|BRAND|JETPACK)[A-Z0-9_]{0,20}`), "Asks.Require": shaped(requireShape),
+		"Asks.GenericResources[key]": shaped(`DOCKER_RESOURCE_(?:NVIDIA[-_])?GPUS?`), "Asks.GenericResources": either(gpuList, kept, as("value")),
+		"Asks.Devices": device, "Asks.DeviceCgroupRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}`), "Asks.VolumeMountDevices": either(gpuShape, kept, as("redacted")),
+		"Asks.PidMode": either(`host|private|`, kept, modeOf), "Asks.IpcMode": either(`host|private|shareable|none|`, kept, modeOf), "Asks.CapAdd": shaped(capShape),
+		"Asks.SecurityOpt": shaped(`no-new-privileges(?:[:=]true)?|(?:label|seccomp|apparmor)[:=](?:disable|unconfined|builtin|type:[a-z_]{3,30}|docker-default)`),
+		"Asks.User":        either(`\d{1,7}(?::\d{1,7})?|root|root:root|nobody`, kept, as("user")),
 
-	"DeviceRequest.Driver": shaped(`nvidia|cdi|amd|gpu`), "DeviceRequest.DeviceIDs": either(gpuShape, kept, as("redacted")), "DeviceRequest.Capabilities": shaped(abilityShape),
+		"DeviceRequest.Driver": shaped(`nvidia|cdi|amd|gpu`), "DeviceRequest.DeviceIDs": either(gpuShape, kept, as("redacted")), "DeviceRequest.Capabilities": shaped(abilityShape),
 
-	"Output.Log": running, "Output.Health": running,
-	"Inside.Kind": shaped(`docker|podman|kubernetes|lxc`), "Inside.DriverMounts": asPath, "Inside.LibraryVersion": shaped(versionShape),
-	"Inside.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`), "Inside.Denied": shaped(`[a-z/ ]{5,60}`),
-	"DeviceOpen.Path": asPath, "DeviceOpen.Error": shaped(`E[A-Z]{3,12}|timeout`),
-	"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML), "GPU.RecoveryAction": shaped(`none|[a-z]{2,8}(?:-[a-z0-9]{2,8}){1,3}`), "CDISpec.Env": cdiEnvironment,
-	"GPUPlace.CPUAffinity": shaped(`[\d,-]{1,200}`), "GPUPlace.NUMAAffinity": shaped(`[\d,-]{1,80}`), "GPUPair.Level": shaped(`PIX|PXB|PHB|NODE|SYS|X`),
+		"Output.Log": running, "Output.Health": running,
+		"Inside.Kind": shaped(`docker|podman|kubernetes|lxc`), "Inside.DriverMounts": asPath, "Inside.LibraryVersion": shaped(versionShape),
+		"Inside.DeviceRules": shaped(`[abc] (?:\d{1,3}|\*):(?:\d{1,3}|\*) [rwm]{1,3}|a`), "Inside.Denied": shaped(`[a-z/ ]{5,60}`),
+		"DeviceOpen.Path": asPath, "DeviceOpen.Error": shaped(`E[A-Z]{3,12}|timeout`),
+		"GPU.Architecture": shaped(`[A-Z][a-z]{2,12}(?: [A-Z][a-z]{2,12})?`), "GPU.FabricError": shaped(wordsNVML), "GPU.RecoveryAction": shaped(`none|[a-z]{2,8}(?:-[a-z0-9]{2,8}){1,3}`), "CDISpec.Env": cdiEnvironment,
+		"GPUPlace.CPUAffinity": shaped(`[\d,-]{1,200}`), "GPUPlace.NUMAAffinity": shaped(`[\d,-]{1,80}`), "GPUPair.Level": shaped(`PIX|PXB|PHB|NODE|SYS|X`),
 
-	"LogLine.Kind": shaped(`[a-z]{2,12}`), "LogLine.Text": running, "LogLine.BusID": shaped(busShape),
-}
+		"LogLine.Kind": shaped(`[a-z]{2,12}`), "LogLine.Text": running, "LogLine.BusID": shaped(busShape),
+	}
+})
 
 const (
 	osShape    = `(?:Ubuntu|Debian|Fedora|Red Hat|CentOS|Rocky|AlmaLinux|Oracle|Amazon Linux|SUSE|openSUSE|SLES|Alpine|Arch|Manjaro|NixOS|Linux|Docker Desktop|Pop!_OS|Windows|Kali|Raspbian|Flatcar|Fedora CoreOS|Bottlerocket|Container-Optimized OS|DGX|Gentoo|Void|Mint|Zorin|elementary)[A-Za-z0-9 .()/_!-]{0,60}`
@@ -238,19 +242,13 @@ const (
 
 // groupName keeps the groups of every system; another is often a user's own.
 func groupName(r *Redactor, value string) string {
-	if plainGroups[value] {
+	if plainGroups()[value] {
 		return value
 	}
 	return r.stand("user", value)
 }
 
-var plainGroups = func() map[string]bool {
-	m := map[string]bool{}
-	for _, g := range strings.Fields("root daemon bin sys adm tty disk lp mail kmem dialout cdrom floppy tape sudo audio dip video render plugdev staff games users nogroup nobody netdev input kvm sgx lpadmin lxd docker wheel vglusers systemd-journal nvidia-persistenced") {
-		m[g] = true
-	}
-	return m
-}()
+var plainGroups = words("root daemon bin sys adm tty disk lp mail kmem dialout cdrom floppy tape sudo audio dip video render plugdev staff games users nogroup nobody netdev input kvm sgx lpadmin lxd docker wheel vglusers systemd-journal nvidia-persistenced")
 
 func runtimeName(r *Redactor, value string) string {
 	switch value {

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -197,14 +198,14 @@ func projectProblem(s *inspect.Snapshot) string {
 	return p.Path + ": " + p.Message
 }
 
-var noFileName = regexp.MustCompile(`[^a-z0-9_-]+`)
+var noFileName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^a-z0-9_-]+`) })
 
 // writeOverride keeps one override for each set of compose files below the state folder. It stays there:
 // docker compose notes its path on the containers and reads it again.
 func writeOverride(p *inspect.Project, content []byte) (string, error) {
 	use := p.Uses[0]
 	sum := sha256.Sum256([]byte(p.Folder + "\x00" + use.Folder + "\x00" + strings.Join(use.Files, "\x00")))
-	path := filepath.Join(stateFolder(), "compose", fmt.Sprintf("%s-%x.yml", noFileName.ReplaceAllString(use.Name, "-"), sum[:6]))
+	path := filepath.Join(stateFolder(), "compose", fmt.Sprintf("%s-%x.yml", noFileName().ReplaceAllString(use.Name, "-"), sum[:6]))
 	host := fixes.LocalHost{}
 	for try := 0; ; try++ {
 		old, err := host.ReadFile(path)

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docker/cli/cli-plugins/hooks"
@@ -180,7 +181,7 @@ func inFolder(path, folder string) bool {
 	return err == nil && folder != "" && rest != ".." && !strings.HasPrefix(rest, "../")
 }
 
-var nvidiaRuntime = regexp.MustCompile(`(?m)^\s+runtime:\s*["']?nvidia["']?\s*(#.*)?$`)
+var nvidiaRuntime = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)^\s+runtime:\s*["']?nvidia["']?\s*(#.*)?$`) })
 
 // asksForRuntime tells if the compose file of a folder, or of one above it, asks for the runtime nvidia.
 func asksForRuntime(folder string) bool {
@@ -188,7 +189,7 @@ func asksForRuntime(folder string) bool {
 		for _, name := range []string{"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"} {
 			data, err := fixes.LocalHost{}.ReadFile(filepath.Join(folder, name))
 			if err == nil {
-				return len(data) <= mostHookInput && nvidiaRuntime.Match(data)
+				return len(data) <= mostHookInput && nvidiaRuntime().Match(data)
 			}
 		}
 		parent := filepath.Dir(folder)

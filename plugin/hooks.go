@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/docker/cli/cli-plugins/metadata"
@@ -149,7 +150,7 @@ func sayHooks(a hooksAnswer, installing, changing, dryRun bool) string {
 	return b.String()
 }
 
-var dottedVersion = regexp.MustCompile(`\d+(?:\.\d+)+`)
+var dottedVersion = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\d+(?:\.\d+)+`) })
 
 // cliVersion asks the docker CLI that called, or the one on the PATH, for its version.
 func cliVersion(ctx context.Context) (string, *bool) {
@@ -164,7 +165,7 @@ func cliVersion(ctx context.Context) (string, *bool) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	out, err := run(ctx, path, "--version")
-	version := dottedVersion.FindString(string(out))
+	version := dottedVersion().FindString(string(out))
 	if err != nil || version == "" {
 		return "", nil
 	}

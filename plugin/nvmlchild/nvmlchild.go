@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -25,19 +23,11 @@ func init() {
 	}
 }
 
-// mostMemory is when a child that lives on clears up.
-const mostMemory = 32 << 20
-
 // serve is the child process: one reading as JSON, with --topology one with the wiring, or with
 // --stream one for each line of input.
 func serve(args []string, in io.Reader, out, stderr io.Writer) int {
 	switch {
 	case slices.Contains(args, "--stream"):
-		// A small thing to do once a second: more than one thread for it, and clearing up behind it before there is
-		// much to clear up, would take longer than the thing itself.
-		runtime.GOMAXPROCS(1)
-		debug.SetGCPercent(-1)
-		debug.SetMemoryLimit(mostMemory)
 	case slices.Contains(args, "--topology"):
 		in = strings.NewReader(gpu.TopologyRequest + "\n")
 	default:
