@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
@@ -31,33 +32,35 @@ func NewFrames(m Machine, each time.Duration) *Frames { return &Frames{machine: 
 // Next is the moment now, with ask for NVML's answer.
 func (f *Frames) Next(ctx context.Context, earlier *Snapshot, ask func(context.Context) (*NVMLAnswer, error)) *Snapshot {
 	m := f.machine
-	s := &Snapshot{
-		SchemaVersion: SchemaVersion, TakenAt: m.Now().UTC(), Host: earlier.Host, Engine: earlier.Engine, Toolkit: earlier.Toolkit,
-		Driver: copied(earlier.Driver), Containers: slices.Clone(earlier.Containers), Sources: slices.Clone(earlier.Sources),
-	}
+	now := m.Now().UTC()
 	if f.earlier != earlier {
 		f.elsewhere = elsewhereByEndpoint(m.Context, m.Host)
 		if f.elsewhere == "" {
-			f.elsewhere = elsewhereByFacts(s, m)
+			f.elsewhere = elsewhereByFacts(earlier, m)
 		}
 	}
+	var patch Patch
 	nvml := Reading{Name: NVMLSource.Name, Note: f.elsewhere}
 	if f.elsewhere == "" {
-		var patch Patch
-		still := false
+		var still atomic.Bool // set beside this, maybe later than anybody waits for
 		patch, nvml = then(ctx, m, f.each, NVMLSource.Name, func(ctx context.Context, m Machine) (Patch, error) {
 			answer, err := ask(ctx)
 			if err == nil && answer.Unchanged && f.whole && f.earlier == earlier && m.Seen.same(m.Now()) {
-				return func(*Snapshot) { still = true }, nil
+				still.Store(true)
+				return nil, nil
 			}
 			return readNVMLBy(ctx, m, func(context.Context) (*NVMLAnswer, error) { return answer, err })
 		})
-		if patch != nil {
-			patch(s)
+		if still.Load() && !nvml.TimedOut {
+			return f.again(now, nvml)
 		}
-		if still {
-			return f.again(s.TakenAt, nvml)
-		}
+	}
+	s := &Snapshot{
+		SchemaVersion: SchemaVersion, TakenAt: now, Host: earlier.Host, Engine: earlier.Engine, Toolkit: earlier.Toolkit,
+		Driver: copied(earlier.Driver), Containers: slices.Clone(earlier.Containers), Sources: slices.Clone(earlier.Sources),
+	}
+	if patch != nil {
+		patch(s)
 	}
 	f.resolve(s, earlier)
 	processes, asked := Reading{Name: ProcessesSource.Name}, false

@@ -139,6 +139,20 @@ type column struct {
 // writeTable prints rows below titles, in width cells (0: as wide as it gets). Empty columns are left out. Whatever is in
 // a cell stays in it: harmless to the terminal, and on its line.
 func writeTable(out io.Writer, width int, columns []column, rows [][]string) error {
+	wide := fitColumns(columns, measureColumns(columns, rows), width)
+	var b strings.Builder
+	b.Grow((len(rows) + 1) * (tableWidth(columns, wide) + 1))
+	for _, line := range tableLines(columns, wide, rows) {
+		b.WriteString(line)
+		b.WriteByte('\n')
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// measureColumns tells how many cells each column takes, makes what is in them harmless, and those visible that are not
+// empty.
+func measureColumns(columns []column, rows [][]string) []int {
 	wide := make([]int, len(columns))
 	for c := range columns {
 		for _, row := range rows {
@@ -150,18 +164,29 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 		}
 		wide[c] = max(wide[c], cells(columns[c].title))
 	}
-	const gap = 2
-	total := func() (sum int) {
-		for c := range columns {
-			if columns[c].visible {
-				sum += wide[c] + gap
-			}
+	return wide
+}
+
+// columnGap is between two columns.
+const columnGap = 2
+
+func tableWidth(columns []column, wide []int) (sum int) {
+	for c := range columns {
+		if columns[c].visible {
+			sum += wide[c] + columnGap
 		}
-		return sum - gap
 	}
-	natural := slices.Clone(wide)
-	for width > 0 && total() > width {
-		over := total() - width
+	return sum - columnGap
+}
+
+// fitColumns shortens columns, and hides them, until they have room in width cells (0: there is room for all).
+func fitColumns(columns []column, natural []int, width int) []int {
+	wide := slices.Clone(natural)
+	for width > 0 {
+		over := tableWidth(columns, wide) - width
+		if over <= 0 {
+			break
+		}
 		at := -1
 		for c := range columns { // shorten the widest elastic column first
 			if columns[c].visible && columns[c].least > 0 && wide[c] > max(columns[c].least, cells(columns[c].title)) && (at < 0 || wide[c] > wide[at]) {
@@ -183,19 +208,24 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 		columns[at].visible = false
 		copy(wide, natural) // what was shortened for its sake gets its room back
 	}
-	var b strings.Builder
-	line := func(get func(int) string) {
-		var l strings.Builder
-		l.Grow(total())
+	return wide
+}
+
+// tableLines are the titles and the rows.
+func tableLines(columns []column, wide []int, rows [][]string) []string {
+	var l strings.Builder
+	line := func(get func(int) string) string {
+		l.Reset()
+		l.Grow(tableWidth(columns, wide))
 		for c := range columns {
 			if !columns[c].visible {
 				continue
 			}
 			if l.Len() > 0 {
-				l.WriteString(strings.Repeat(" ", gap))
+				l.WriteString(blanks(columnGap))
 			}
 			text := shorten(get(c), wide[c])
-			pad := strings.Repeat(" ", max(0, wide[c]-cells(text)))
+			pad := blanks(wide[c] - cells(text))
 			if columns[c].right {
 				l.WriteString(pad)
 				l.WriteString(text)
@@ -204,16 +234,23 @@ func writeTable(out io.Writer, width int, columns []column, rows [][]string) err
 				l.WriteString(pad)
 			}
 		}
-		b.WriteString(strings.TrimRight(l.String(), " "))
-		b.WriteByte('\n')
+		return strings.TrimRight(l.String(), " ")
 	}
-	b.Grow((len(rows) + 1) * (total() + 1))
-	line(func(c int) string { return columns[c].title })
+	lines := make([]string, 0, len(rows)+1)
+	lines = append(lines, line(func(c int) string { return columns[c].title }))
 	for _, row := range rows {
-		line(func(c int) string { return row[c] })
+		lines = append(lines, line(func(c int) string { return row[c] }))
 	}
-	_, err := io.WriteString(out, b.String())
-	return err
+	return lines
+}
+
+// blanks are so many, none where that is below zero.
+func blanks(n int) string {
+	const some = "                                                                "
+	if n <= len(some) {
+		return some[:max(0, n)]
+	}
+	return strings.Repeat(" ", n)
 }
 
 // keepAlways is the keep of columns without which the table says nothing.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
+	_ "github.com/docker-gpu/docker-gpu/plugin/timerslack"
 )
 
 type topOptions struct {

@@ -55,6 +55,7 @@ type topScreen struct {
 	containerRows rowsOf[*psRow]
 	processRows   rowsOf[topProcess]
 	drawn         [panes]drawnTable
+	gpus          gpuLayout
 }
 
 func newTopScreen(every time.Duration, columns []string) *topScreen {

@@ -63,14 +63,40 @@ func drawTable[T any](width int, columns []topColumn[T], rows []T, sort sorting)
 }
 
 func layOut(width int, heads []column, texts [][]string) (title string, lines []string) {
-	heads = slices.Clone(heads) // of which some become invisible
 	if width > 0 {
 		width--
 	}
-	var b strings.Builder
-	_ = writeTable(&b, width, heads, texts) // a strings.Builder takes everything
-	all := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+	all := tableLines(heads, fitColumns(heads, measureColumns(heads, texts), width), texts)
 	return all[0], all[1:]
+}
+
+// A gpuLayout is the table of GPUs without their history, for as long as nothing in it moves.
+type gpuLayout struct {
+	of      rowsOf[struct{}]
+	columns []string
+	width   int
+	still   bool // the frame before told the same, so that nothing is counted up since
+	title   string
+	lines   []string
+}
+
+func (l *gpuLayout) sameAs(other gpuLayout) bool {
+	return l.still && l.of.sameAs(other.of) && sameArray(l.columns, other.columns) && l.width == other.width
+}
+
+// layOutGPUs leaves room for the history: names give way to it, columns do not.
+func layOutGPUs(width int, heads []column, texts [][]string) (title string, lines []string) {
+	natural := measureColumns(heads, texts)
+	all := slices.Clone(heads)
+	wide := fitColumns(all, natural, max(0, width-1))
+	if width > usualHistory {
+		less := slices.Clone(heads)
+		if narrow := fitColumns(less, natural, width-1-usualHistory); slices.Equal(less, all) {
+			wide = narrow
+		}
+	}
+	table := tableLines(all, wide, texts)
+	return table[0], table[1:]
 }
 
 func (t *topScreen) gpuTable(width int) *paneTable {
@@ -115,18 +141,14 @@ func (t *topScreen) gpuTable(width int) *paneTable {
 		}
 	}
 	p.draw = func(first, end int) (string, []string) {
-		heads, texts := cellsOf(columns, rows, t.sorts[paneGPUs])
-		title, lines := layOut(width, heads, texts)
-		if width > usualHistory {
-			// Names give way to the history, columns do not.
-			short, narrow := layOut(width-usualHistory, heads, texts)
-			if !slices.ContainsFunc(columns, func(c topColumn[gpuNow]) bool {
-				return strings.Contains(title, c.title) && !strings.Contains(short, c.title)
-			}) {
-				title, lines = short, narrow
-			}
+		now := gpuLayout{of: rowsFor[struct{}](t, paneGPUs), columns: t.columns, width: width, still: t.before != nil && sameArray(t.before.GPUs, s.GPUs)}
+		if !now.still || !t.gpus.sameAs(now) {
+			heads, texts := cellsOf(columns, rows, t.sorts[paneGPUs])
+			now.title, now.lines = layOutGPUs(width, heads, texts)
+			t.gpus = now
 		}
-		title = t.addHistory(title, lines, rows, width)
+		lines := slices.Clone(t.gpus.lines)
+		title := t.addHistory(t.gpus.title, lines, rows, width)
 		return title, addMIG(lines, rows, width)[first:end]
 	}
 	return p
