@@ -39,8 +39,12 @@ const shortText = 8 << 10
 type threes [1 << 12]uint64
 
 func threesAt(a, b, c byte) (word, bit uint32) {
-	h := (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b ^ uint32(c)*0xc2b2ae35) * 0x27d4eb2f >> 14
+	h := hashOfThree(a, b, c) >> 14
 	return h >> 6, h & 63
+}
+
+func hashOfThree(a, b, c byte) uint32 {
+	return (uint32(a)*0x9e3779b1 ^ uint32(b)*0x85ebca6b ^ uint32(c)*0xc2b2ae35) * 0x27d4eb2f
 }
 
 // threesIn is of a text in lines, as the search sees them.

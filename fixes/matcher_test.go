@@ -72,8 +72,12 @@ func TestMatcherOnTheTable(t *testing.T) {
 				}
 				m := newMatcher(p.program())
 				for n := turn % 200; n < len(texts); n += 200 { // a part each, of which all symptoms together see everything: all of it takes minutes
-					if is, sure := m.match(texts[n]); sure && is != p.match(texts[n]) {
+					is, sure := m.match(texts[n])
+					if sure && is != p.match(texts[n]) {
 						t.Errorf("%s: %s on %q: %v", e.ID, source, texts[n], is)
+					}
+					if is && !p.possible(lineOf(squash(texts[n]))) {
+						t.Errorf("%s: %s matches %q and needs what is not in it", e.ID, source, texts[n])
 					}
 				}
 				if m.refused > 0 {

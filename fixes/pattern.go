@@ -13,7 +13,7 @@ import (
 // pattern is an expression of the table with what a text must hold at the least for it to match: far
 // quicker to look for than the expression itself.
 type pattern struct {
-	needs   [][]string // of each, one must occur in the squashed text
+	needs   []clause // each must hold of the squashed text
 	re      func() *regexp.Regexp
 	program func() *program // for [scanner.matches]; nil where it does not go
 }
@@ -32,29 +32,14 @@ func patternOf(source, flags string) *pattern {
 		simple := parsed.Simplify()
 		p.program = sync.OnceValue(func() *program { return newProgram(simple) })
 		n := needs(simple)
-		p.needs = n.all
-		if len(n.exact) > 0 {
-			p.needs = append(p.needs, n.exact)
-		}
-		for i := range p.needs {
-			p.needs[i] = least(p.needs[i])
-		}
-		p.needs = slices.DeleteFunc(p.needs, func(set []string) bool { return shortest(set) == 0 })
-		slices.SortFunc(p.needs, func(a, b []string) int { return shortest(b) - shortest(a) })
+		p.needs = n.clauses()
 	}
 	actual, _ := patterns.LoadOrStore(key, p)
 	return actual.(*pattern)
 }
 
 // possible tells if a text, squashed, has what the pattern needs.
-func (p *pattern) possible(squashed string) bool {
-	for _, set := range p.needs {
-		if !slices.ContainsFunc(set, func(s string) bool { return strings.Contains(squashed, s) }) {
-			return false
-		}
-	}
-	return true
-}
+func (p *pattern) possible(in searched) bool { return in.mayHold(p.needs) && in.hold(p.needs) }
 
 func (p *pattern) match(text string) bool { return p.re().MatchString(text) }
 
@@ -108,7 +93,71 @@ func literalsOf(source string) ([]string, error) {
 // are few; best are strings one of which must occur: the set that is quickest to rule out.
 type need struct {
 	exact, best []string
-	all         [][]string // sets, of each of which one must occur
+	all         []clause // each must hold, beside exact
+}
+
+// clause is what a text must have: one of some strings, or, of alternatives, all that one of them demands.
+type clause struct {
+	one []sought
+	any [][]clause
+}
+
+// clauses are all that an expression demands.
+func (n need) clauses() []clause {
+	all := slices.Clone(n.all)
+	if n.exact != nil {
+		all = append(all, oneOf(n.exact)...)
+	}
+	slices.SortStableFunc(all, func(a, b clause) int { return b.shortest() - a.shortest() })
+	return all
+}
+
+// oneOf is the clause that one of a set is there, none where that says nothing.
+func oneOf(set []string) []clause {
+	set = least(set)
+	if n := shortest(set); len(set) == 0 || n == 0 || n == 1 && len(set) > 8 {
+		return nil
+	}
+	c := clause{one: make([]sought, len(set))}
+	for i, text := range set {
+		c.one[i] = newSought(text)
+	}
+	return []clause{c}
+}
+
+// shortest is the length of a clause's shortest string, 0 of alternatives.
+func (c clause) shortest() int {
+	if c.any != nil {
+		return 0
+	}
+	n := 1 << 30
+	for i := range c.one {
+		n = min(n, len(c.one[i].text))
+	}
+	return n
+}
+
+// oneOfThese is the clause that what one of several expressions demands is there, none where one of them demands nothing.
+func oneOfThese(expressions []need) []clause {
+	any := make([][]clause, len(expressions))
+	var strings []string
+	for i, n := range expressions {
+		any[i] = n.clauses()
+		switch {
+		case len(any[i]) == 0:
+			return nil
+		case len(any[i]) > 1 || any[i][0].any != nil:
+			strings = nil
+			continue
+		}
+		for _, s := range any[i][0].one {
+			strings = append(strings, s.text)
+		}
+	}
+	if !slices.ContainsFunc(any, func(all []clause) bool { return len(all) > 1 || all[0].any != nil }) {
+		return oneOf(strings)
+	}
+	return []clause{{any: any}}
 }
 
 const needMax = 96
@@ -207,13 +256,15 @@ func needs(re *syntax.Regexp) need {
 			return sub
 		}
 		if better(sub.exact, sub.best) {
-			return need{best: sub.exact, all: [][]string{sub.exact}}
+			return need{best: sub.exact, all: oneOf(sub.exact)}
 		}
 		return need{best: sub.best, all: sub.all}
 	case syntax.OpAlternate:
 		all := need{exact: []string{}, best: []string{}}
+		var each []need
 		for _, s := range re.Sub {
 			n := needs(s)
+			each = append(each, n)
 			if n.exact == nil {
 				all.exact = nil
 			} else if all.exact != nil {
@@ -235,8 +286,8 @@ func needs(re *syntax.Regexp) need {
 		if len(all.best) > 4*needMax {
 			all.best = nil
 		}
-		if len(all.best) > 0 {
-			all.all = [][]string{all.best}
+		if all.exact == nil {
+			all.all = oneOfThese(each)
 		}
 		if all.exact != nil {
 			slices.Sort(all.exact)
@@ -245,13 +296,11 @@ func needs(re *syntax.Regexp) need {
 		return all
 	case syntax.OpConcat:
 		var best []string
-		var all [][]string
+		var all []clause
 		run := []string{""}
 		whole := true
 		flush := func() {
-			if shortest(run) > 0 {
-				all = append(all, least(run))
-			}
+			all = append(all, oneOf(run)...)
 			if run := least(run); better(run, best) {
 				best = run
 			}

@@ -147,7 +147,7 @@ func (w *window) try(h hit) {
 		w.match[h.symptom] = match
 	}
 	first, last, text := h.line, h.line, ""
-	alone := match.possible(w.squash(h.line))
+	alone := match.possible(w.onLine(h.line))
 	if !alone {
 		if ref.Lines == 0 && !w.continues(h.line) && (h.line == 0 || !w.continues(h.line-1)) {
 			return
@@ -238,7 +238,7 @@ func (w *window) somewhere(in *setting, source string) bool {
 		return known
 	}
 	p := patternOf(source, "im")
-	is := p.possible(in.squashed) && (w.matches(p, in.text[0]) || in.text[1] != "" && w.matches(p, in.text[1]))
+	is := p.possible(searched{text: func() string { return in.squashed }}) && (w.matches(p, in.text[0]) || in.text[1] != "" && w.matches(p, in.text[1]))
 	in.known[source] = is
 	return is
 }

@@ -26,7 +26,6 @@ type textLine struct {
 	width      int   // in characters, 0: not measured
 	continued  int8  // 0: not known, 1: no, 2: yes
 	prefixed   int16 // length of the prefix and 1, 0: not measured
-	bare       string
 }
 
 type hit struct {
@@ -46,13 +45,13 @@ type window struct {
 	piece      int // how many lines, and pieces of long ones, there were
 	literals   *literalIndex
 	search     *literalSearch
-	settings   map[string]*setting // by service, of this window
-	services   []string            // by line, of this window; nil: not looked for
-	nearAt     [2]int              // line and reach of nearText
-	nearText   string
-	canonAt    int // line of canonText
-	canonText  string
-	squashText string
+	settings   map[string]*setting    // by service, of this window
+	services   []string               // by line, of this window; nil: not looked for
+	recent     *[recentLines]lineText // of this window
+	onLineOf   int                    // line of onLineText
+	onLineText searched
+	nearOf     nearLines
+	nearText   searched
 	forgotten  bool // something was dropped
 	prose      bool // a person may have written it
 	beside     bool // there is a log beside what a person may have written
@@ -84,6 +83,7 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 		}
 	}
 	w.search = w.literals.search()
+	w.rememberLines()
 	for {
 		if len(w.buf) == cap(w.buf) {
 			if cap(w.buf) < windowSize {
@@ -241,7 +241,8 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.settings, w.services, w.nearAt, w.canonAt = map[string]*setting{}, nil, [2]int{-1, -1}, -1
+	w.settings, w.services = map[string]*setting{}, nil
+	w.forgetLines()
 	done := 0
 	for _, h := range w.hits {
 		if w.lines[h.line].end >= limit {

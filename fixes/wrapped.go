@@ -6,43 +6,6 @@ import (
 	"unicode/utf8"
 )
 
-// near is the squashed text of a line and so many around it.
-func (w *window) near(line, reach int) string {
-	if at := [2]int{line, reach}; w.nearAt != at {
-		var b strings.Builder
-		for i := max(0, line-reach); i <= min(len(w.lines)-1, line+reach); i++ {
-			b.WriteString(w.bare(i))
-		}
-		b.WriteString("\n" + squash(w.canon(line))) // what was taken off is part of some messages
-		w.nearAt, w.nearText = at, b.String()
-	}
-	return w.nearText
-}
-
-// bare is a line without its prefix, squashed.
-func (w *window) bare(line int) string {
-	l := &w.lines[line]
-	if l.bare == "" && l.end > l.start {
-		text := w.unprefixed(line)
-		l.bare = squash(canon(text))
-	}
-	return l.bare
-}
-
-// canon and squash of a line are kept, as several symptoms hit the same.
-func (w *window) canon(line int) string {
-	if w.canonAt != line {
-		w.canonAt, w.canonText = line, canon(w.bytes(line))
-		w.squashText = squash(w.canonText)
-	}
-	return w.canonText
-}
-
-func (w *window) squash(line int) string {
-	w.canon(line)
-	return w.squashText
-}
-
 func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lines[line].end] }
 
 // prefix is [prefixLength] of a line.
