@@ -1,7 +1,5 @@
 package fixes
 
-import "strings"
-
 // lineText is what the search has worked out of a line, as several symptoms hit the same one and its neighbours.
 type lineText struct {
 	line      int
@@ -17,11 +15,11 @@ type lineText struct {
 // recentLines are so many whose texts are kept: more than any symptom looks around itself.
 const recentLines = 32
 
-// nearLines are the squashed texts of a line and of so many around it as one.
+// nearLines are the squashed texts of a line and of those around it as one.
 type nearLines struct {
-	line, reach int
-	text        string // "": not made yet
-	threes      lineThrees
+	line, from, to int
+	text           string // "": not made yet
+	threes         lineThrees
 }
 
 func (w *window) rememberLines() {
@@ -109,12 +107,13 @@ func (w *window) onLine(line int) searched {
 	return w.onLineText
 }
 
-// near is a line and so many around it, to look for strings in.
-func (w *window) near(line, reach int) searched {
-	if n := &w.nearOf; n.line != line || n.reach != reach {
-		n.line, n.reach, n.text = line, reach, ""
+// near is a line and those around it, to look for strings in.
+func (w *window) near(line, from, to int) searched {
+	from, to = max(0, from), min(len(w.lines)-1, to)
+	if n := &w.nearOf; n.line != line || n.from != from || n.to != to {
+		n.line, n.from, n.to, n.text = line, from, to, ""
 		n.threes = *w.onLine(line).threes
-		for i := max(0, line-reach); i <= min(len(w.lines)-1, line+reach); i++ {
+		for i := from; i <= to; i++ {
 			if i != line {
 				n.threes.join(w.threes(i))
 			}
@@ -125,14 +124,16 @@ func (w *window) near(line, reach int) searched {
 
 // of is the text of near lines, made where it is looked at.
 func (n *nearLines) of(w *window) func() string {
+	var text []byte
 	return func() string {
 		if n.text == "" {
-			var b strings.Builder
-			for i := max(0, n.line-n.reach); i <= min(len(w.lines)-1, n.line+n.reach); i++ {
-				b.WriteString(w.bare(i))
+			text = text[:0]
+			for i := n.from; i <= n.to; i++ {
+				text = append(text, w.bare(i)...)
 			}
-			b.WriteString("\n" + w.squash(n.line)) // what was taken off is part of some messages
-			n.text = b.String()
+			text = append(text, '\n')
+			text = append(text, w.squash(n.line)...) // what was taken off is part of some messages
+			n.text = string(text)
 		}
 		return n.text
 	}

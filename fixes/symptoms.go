@@ -149,10 +149,13 @@ func (w *window) try(h hit) {
 	first, last, text := h.line, h.line, ""
 	alone := match.possible(w.onLine(h.line))
 	if !alone {
-		if ref.Lines == 0 && !w.continues(h.line) && (h.line == 0 || !w.continues(h.line-1)) {
-			return
+		from, to := h.line-ref.Lines, h.line+ref.Lines
+		if ref.Lines == 0 {
+			if from, to = w.wrapped(h.line); from == to {
+				return
+			}
 		}
-		if !match.possible(w.near(h.line, max(ref.Lines, w.reach(h.line)))) {
+		if !match.possible(w.near(h.line, from, to)) {
 			return
 		}
 	}

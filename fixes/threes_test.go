@@ -49,7 +49,7 @@ func TestThreesOfNearLines(t *testing.T) {
 	w.rememberLines()
 	linesOf(w.buf, true, func(start, end int, cut bool) { w.lines = append(w.lines, textLine{start: start, end: end, cut: cut}) })
 	for line := range w.lines {
-		all := w.near(line, len(w.lines))
+		all := w.near(line, line-len(w.lines), line+len(w.lines))
 		if text := all.text(); !strings.HasPrefix(text, "onetwothreefour\n") {
 			t.Fatalf("line %d: %q", line, text)
 		}
@@ -61,7 +61,7 @@ func TestThreesOfNearLines(t *testing.T) {
 		}
 	}
 	what := newSought("three")
-	if lines := w.near(0, 1); lines.mayHave(&what) {
+	if lines := w.near(0, -1, 1); lines.mayHave(&what) {
 		t.Error("far lines are searched")
 	}
 }
