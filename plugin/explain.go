@@ -158,7 +158,7 @@ func openTexts(ctx context.Context, stdin io.Reader, args []string, failed func(
 // whileItComes reads beside who waits for the text, so that the wait ends with ctx even where nothing comes. What has
 // come until then is told. A file needs no such thing.
 func whileItComes(ctx context.Context, in io.Reader) io.Reader {
-	if info, err := os.Stdin.Stat(); err == nil && info.Mode().IsRegular() {
+	if isFile(in) {
 		return interruptible{ctx, in}
 	}
 	out, end := io.Pipe()
@@ -182,6 +182,20 @@ func whileItComes(ctx context.Context, in io.Reader) io.Reader {
 		}
 	}()
 	return out
+}
+
+// isFile tells if what is read, as the CLI hands it over, is a file, from which something comes at once.
+func isFile(in io.Reader) bool {
+	stream, ok := in.(interface{ File() (*os.File, bool) })
+	if !ok {
+		return false
+	}
+	file, ok := stream.File()
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular()
 }
 
 // interruptible ends a text where the user stops waiting for its end.

@@ -3,10 +3,13 @@ package plugin
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/docker/cli/cli/streams"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
 )
@@ -106,5 +109,37 @@ func TestOpenTexts(t *testing.T) {
 	}
 	if len(failed) != 2 || !strings.Contains(failed[0], "is a directory: name the files in it") || !strings.Contains(failed[1], "nor is it the id of a cause") {
 		t.Errorf("%q", failed)
+	}
+}
+
+// Whether a text may be waited for depends on what it is read from, not on the standard input of this program.
+func TestExplainFromFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(name, []byte("CUDA out of memory\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer read.Close()
+	defer write.Close()
+	for what, test := range map[string]struct {
+		in   io.Reader
+		want bool
+	}{
+		"a file":           {streams.NewIn(file), true},
+		"a pipe":           {streams.NewIn(read), false},
+		"a text in memory": {streams.NewIn(io.NopCloser(strings.NewReader("x"))), false},
+		"no stream":        {strings.NewReader("x"), false},
+	} {
+		if got := isFile(test.in); got != test.want {
+			t.Errorf("%s is taken for a file: %v", what, got)
+		}
 	}
 }
