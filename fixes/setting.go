@@ -33,7 +33,7 @@ func (w *window) around(line int) *setting {
 
 // byPerson is the setting of what a person may have written beside a log.
 func (w *window) byPerson() *setting {
-	return w.setting(person, func(i int) bool { return !w.logged(i) && w.services[i] != otherOutput })
+	return w.setting(person, func(i int) bool { return !w.byProgram(i) && w.services[i] != otherOutput })
 }
 
 // setting is the one of this name in this window, made of these lines when it is asked for first.
@@ -56,23 +56,10 @@ const (
 	settingMax   = 256 << 10
 )
 
-var (
-	// What programs begin their lines with: a time, a level, a unit of the journal, a place in their source.
-	ofProgram = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(\[?\d{4}[-/]\d\d[-/]\d\d[T ]|\[?\d\d:\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{1,3}(\.\d{1,3}){3} |\[?(INFO|WARN(ING)?|ERROR|DEBUG|CRITICAL|FATAL|TRACE|NOTICE|info|warn(ing)?|error|debug|fatal)\b\]?[: \t]|npm |yarn |Step \d+/\d+|#\d+ |--->|File "|at [\w.$<>]+\(|Traceback |raise |return |[\w.]+\.\w*(Error|Exception|Warning|Timeout)\b:?|(Get|Hit|Ign|Err):\d+ |time=|level=|\{")`)
-	})
-	// Servers' own forms, wherever they begin.
-	ofServer = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`\b(GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH) \S+ HTTP/[\d.]+"? [1-4]\d\d\b|\[(error|warn|notice|crit|alert)\] \d+#\d+:` +
-			`|(^|\| )(\S+ \S+ )?(\w+ )?\[\d+\] (\S+@\S+ )?(LOG|ERROR|DETAIL|HINT|STATEMENT|FATAL|WARNING|CONTEXT): |\b\d+:[MSCX] \d{1,2} \w{3} \d{4} ` +
-			`|\[\w+\] <\d+\.\d+\.\d+>|\[(Note|Warning|ERROR|System)\] \[MY-\d+\]|\((kafka|org\.apache)\.|\[o\.e\.\w` +
-			`|\b(postfix/\w+|sshd|CRON|crond?|dovecot|named|ntpd|chronyd|avahi-daemon|NetworkManager|systemd-(logind|resolved|networkd|timesyncd))(\[\d+\])?: `)
-	})
-	// What has to do with GPUs, with what runs on them, or with containers.
-	ofOurs = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)gpu|nvidia|nvml|nvrm|nouveau|cuda|cudnn|cublas|nccl|nvenc|nvdec|nvlink|\bxid\b|\bmig\b|\bmps\b|\bcdi\b|geforce|tesla|quadro|\b[rg]tx\b|/dev/dri|dxg|wsl|driver|module|dkms|kernel|docker|container|podman|compose|runc|kube|\bpods?\b|torch|tensor|jax|xla|onnx|llama|vllm|model|train|libcu|vram|out of memory|oom|killed|shm|shared memory|bus error|cgroup|apparmor|selinux|avc:|secure ?boot|thermal|throttl|\bpci|vfio|iommu|gsp|firmware|aer:`)
-	})
-)
+// ofOurs is what has to do with GPUs, with what runs on them, or with containers.
+var ofOurs = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)gpu|nvidia|nvml|nvrm|nouveau|cuda|cudnn|cublas|nccl|nvenc|nvdec|nvlink|\bxid\b|\bmig\b|\bmps\b|\bcdi\b|geforce|tesla|quadro|\b[rg]tx\b|/dev/dri|dxg|wsl|driver|module|dkms|kernel|docker|container|podman|compose|runc|kube|\bpods?\b|torch|tensor|jax|xla|onnx|llama|vllm|model|train|libcu|vram|out of memory|oom|killed|shm|shared memory|bus error|cgroup|apparmor|selinux|avc:|secure ?boot|thermal|throttl|\bpci|vfio|iommu|gsp|firmware|aer:`)
+})
 
 // servicePrefix is docker compose's: the container's name, which ends in its number unless the service gives it another.
 var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
@@ -111,7 +98,7 @@ func (w *window) lineServices() []string {
 		if speak < 2 || speak > mostServices || lines[name] == 0 {
 			services[i] = noService
 		}
-		if line := w.bytes(i); services[i] == noService && (ofProgram().Match(line) || ofServer().Match(line)) && !ofOurs().Match(line) {
+		if line := w.bytes(i); services[i] == noService && w.writer(i) == printout && !ofOurs().Match(line) {
 			services[i] = otherOutput
 		}
 	}

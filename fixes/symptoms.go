@@ -138,7 +138,7 @@ const mereFact = 10
 
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
-	if ref.Prose && (!w.prose || w.beside && w.logged(h.line)) {
+	if ref.Prose && (!w.prose || w.beside && w.byProgram(h.line)) {
 		return
 	}
 	match := w.match[h.symptom]

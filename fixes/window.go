@@ -16,7 +16,7 @@ const (
 	contextLen = 128 << 10 // of that, at least so much before and after a line, where the text has it
 	lineMax    = 2 << 10   // longer lines are taken in pieces
 	proseMax   = 64 << 10  // a longer text is a log, not what a person wrote: no symptom of prose is looked for
-	logLines   = 8         // so many lines with a log's prefix are one, in which or beside which a person may have written
+	logLines   = 8         // so many lines of programs are one, in which or beside which a person may have written
 )
 
 type textLine struct {
@@ -25,6 +25,7 @@ type textLine struct {
 	cut        bool  // the next one is the same line
 	width      int   // in characters, 0: not measured
 	continued  int8  // 0: not known, 1: no, 2: yes
+	writer     int8  // 0: not known
 	prefixed   int16 // length of the prefix and 1, 0: not measured
 }
 
@@ -108,21 +109,15 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	}
 }
 
-// logLines is how many lines have the prefix of a log. What services say of each other is not what a person tells.
+// logLines is how many lines a program wrote. What services say of each other is not what a person tells.
 func (w *window) logLines() int {
 	n := 0
 	for i := range w.lines {
-		if w.logged(i) {
+		if w.byProgram(i) {
 			n++
 		}
 	}
 	return n
-}
-
-// logged tells if a line has the prefix of a log.
-func (w *window) logged(line int) bool {
-	text := bytes.TrimSpace(w.bytes(line))
-	return len(text) > 0 && text[0] != '>' && w.prefix(line) > 0
 }
 
 // split takes the new complete lines through the automaton.

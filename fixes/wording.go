@@ -304,17 +304,19 @@ var (
 	ownVendor   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + nvidia) })
 )
 
-// complaints are words that somebody has to whom something happened, and who writes no manual: without one of them
-// there is nothing to explain.
-var complaints = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\?|\b(no|not|nothing|none|never|cannot|\w+nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|instead|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|too|still|exits?|exited|abort\w*|drops?|dropped|falls?|half|hot|throttl\w*|since|suddenly|my|our|we|i)\b`)
-})
+// lamented are words that say themselves that something is amiss.
+const lamented = `no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|ca|could|wo|would|has|have|had)nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|exits?|exited|abort\w*|dropped|falls?|half|throttl\w*|suddenly`
 
-// laments are those complaints that say themselves that something is amiss. A question below the output of a tool is
-// often but about what it prints, so there one of these must stand in what the person says.
-var laments = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)\b(no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|ca|could|wo|would|has|have|had)nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|exits?|exited|abort\w*|dropped|falls?|half|throttl\w*|suddenly)\b`)
-})
+var (
+	// laments: a question below the output of a tool is often but about what it prints, so there one of these must stand
+	// in what the person says.
+	laments = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + lamented + `)\b`) })
+	// complaints are these, and the words of somebody to whom something happened, who writes no manual: without one of them
+	// there is nothing to explain.
+	complaints = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`(?i)\?|\b(` + lamented + `|\w+nt|instead|too|still|drops?|hot|since|my|our|we|i)\b`)
+	})
+)
 
 // plainWords are those that sentences are made with, whatever they are about.
 var plainWords = strings.Fields(`i we my our me us you it its this that these those they the a an is are was were be been am do does did
