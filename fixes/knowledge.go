@@ -15,11 +15,13 @@ type Entry struct {
 	Cause    string    `yaml:"cause"`
 	Question string    `yaml:"question,omitempty"` // what would decide, where a text alone cannot
 	Explains []ID      `yaml:"explains,omitempty"` // consequences: hidden where this one is found
-	Symptoms []Symptom `yaml:"symptoms,omitempty"`
+	Symptoms []Symptom `yaml:"symptoms,omitempty"` // unpacked by [symptomEntries] alone
 	Steps    []Advice  `yaml:"steps"`
 	Docs     string    `yaml:"docs"`            // the vendor's page; the project's own is docs/causes/ID.md
 	Since    string    `yaml:"since,omitempty"` // versions for which it holds
 	Playbook string    `yaml:"-"`               // the file's name
+
+	packed string // Symptoms, as [packSymptoms] makes them
 }
 
 // Symptom is a message that shows a root cause. Its expressions are RE2 in a dialect made for messages

@@ -12,8 +12,8 @@ import (
 // was pasted.
 func TestShortTexts(t *testing.T) {
 	t.Parallel()
-	short := newSymptomIndex(Knowledge().Entries)
-	whole := newSymptomIndex(Knowledge().Entries)
+	short := newSymptomIndex(symptomEntries())
+	whole := newSymptomIndex(symptomEntries())
 	whole.short = func([]byte) *literalIndex { return whole.whole() }
 	signs := func(x *symptomIndex, text string) []sign {
 		s := newScanner(x)

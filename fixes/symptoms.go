@@ -30,7 +30,7 @@ type symptomRef struct {
 	*Symptom
 }
 
-var symptoms = sync.OnceValue(func() *symptomIndex { return newSymptomIndex(Knowledge().Entries) })
+var symptoms = sync.OnceValue(func() *symptomIndex { return newSymptomIndex(symptomEntries()) })
 
 func newSymptomIndex(entries []Entry) *symptomIndex {
 	x := &symptomIndex{entries: entries}

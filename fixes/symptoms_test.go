@@ -20,7 +20,7 @@ func TestMessages(t *testing.T) {
 	if err := yaml.Unmarshal(data, &messages); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range Knowledge().Entries {
+	for _, e := range symptomEntries() {
 		m := messages[e.ID]
 		if len(e.Symptoms) > 0 && e.Playbook != "kubernetes" && (len(m.Is) < 3 || len(m.Not) < 2) {
 			t.Errorf("%s has %d messages and %d neighbours, want 3 and 2", e.ID, len(m.Is), len(m.Not))
@@ -51,7 +51,7 @@ func first(e Explanation) ID {
 
 // The table is whole: what it says of each cause, and which causes explain which, holds together.
 func TestTableIsWhole(t *testing.T) {
-	for _, e := range Knowledge().Entries {
+	for _, e := range symptomEntries() {
 		if e.Title == "" || e.Cause == "" || len(e.Steps) == 0 || !strings.HasPrefix(e.Docs, "https://") || e.Severity.rank() < 0 || e.Playbook == "" {
 			t.Errorf("%s is incomplete: %+v", e.ID, e)
 		}
