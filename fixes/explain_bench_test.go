@@ -3,7 +3,6 @@ package fixes
 import (
 	"bytes"
 	"io"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -11,11 +10,7 @@ import (
 // What a command pays that explains one error message: the symptoms unpacked and their index made anew each time.
 func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
-		entries := slices.Clone(Knowledge().Entries)
-		for e := range entries {
-			entries[e].Symptoms = unpackSymptoms(entries[e].packed)
-		}
-		s := newScanner(newSymptomIndex(entries))
+		s := newScanner(newSymptomIndex(withSymptoms(Knowledge().Entries)))
 		if err := s.scan("", strings.NewReader(`docker: Error response from daemon: could not select device driver "" with capabilities: [[gpu]].`), true); err != nil {
 			b.Fatal(err)
 		}

@@ -13,13 +13,17 @@ import (
 // stands how many characters it shares with the one before (as a character, from '!' on), and the rest of it.
 
 // symptomEntries are the entries of the table with their symptoms.
-var symptomEntries = sync.OnceValue(func() []Entry {
-	entries := slices.Clone(Knowledge().Entries)
+var symptomEntries = sync.OnceValue(func() []Entry { return withSymptoms(Knowledge().Entries) })
+
+func withSymptoms(entries []Entry) []Entry {
+	entries = slices.Clone(entries)
+	var u unpacker
+	u.literals.Grow(96 << 10) // what they take today, and some
 	for e := range entries {
-		entries[e].Symptoms = unpackSymptoms(entries[e].packed)
+		entries[e].Symptoms = u.symptoms(entries[e].packed)
 	}
 	return entries
-})
+}
 
 const mostShared = 0x7e - '!'
 
@@ -52,45 +56,67 @@ func packSymptoms(symptoms []Symptom) string {
 	return strings.Join(packed, "\v")
 }
 
-// unpackSymptoms takes a string of [packSymptoms] apart. It panics on another, which a test excludes.
-func unpackSymptoms(packed string) []Symptom {
+// unpacker takes strings of [packSymptoms] apart. It panics on another, which a test excludes.
+type unpacker struct {
+	room     []string        // for lists, of which there are thousands
+	literals strings.Builder // those that are not in a packed string as they stand, one behind another
+}
+
+func (u *unpacker) symptoms(packed string) []Symptom {
 	if packed == "" {
 		return nil
 	}
-	list := func(joined string) []string {
-		if joined == "" {
-			return nil
-		}
-		return strings.Split(joined, "\n")
-	}
-	all := make([]Symptom, 0, strings.Count(packed, "\v")+1)
-	for one := range strings.SplitSeq(packed, "\v") {
-		part := strings.SplitN(one, "\t", 6)
-		numbers, prose := strings.CutSuffix(part[0], "p")
-		weight, lines, _ := strings.Cut(numbers, "/")
-		s := Symptom{Match: part[1], Unless: part[2], With: list(part[3]), Absent: list(part[4]), Prose: prose, Literals: unpackLiterals(part[5])}
+	all := make([]Symptom, strings.Count(packed, "\v")+1)
+	for i := range all {
+		s := &all[i]
+		var numbers, with, absent, literals string
+		numbers, packed, _ = strings.Cut(packed, "\t")
+		s.Match, packed, _ = strings.Cut(packed, "\t")
+		s.Unless, packed, _ = strings.Cut(packed, "\t")
+		with, packed, _ = strings.Cut(packed, "\t")
+		absent, packed, _ = strings.Cut(packed, "\t")
+		literals, packed, _ = strings.Cut(packed, "\v")
+		numbers, s.Prose = strings.CutSuffix(numbers, "p")
+		weight, lines, wide := strings.Cut(numbers, "/")
 		s.Weight, _ = strconv.Atoi(weight)
-		s.Lines, _ = strconv.Atoi(lines)
-		all = append(all, s)
+		if wide {
+			s.Lines, _ = strconv.Atoi(lines)
+		}
+		s.With, s.Absent = u.list(with, '\n'), u.list(absent, '\n')
+		s.Literals = u.list(literals, ' ')
+		before := ""
+		for l, packed := range s.Literals {
+			if shared := packed[0] - '!'; shared == 0 {
+				before = packed[1:]
+			} else {
+				start := u.literals.Len()
+				u.literals.WriteString(before[:shared])
+				u.literals.WriteString(packed[1:])
+				before = u.literals.String()[start:]
+			}
+			s.Literals[l] = before
+		}
 	}
 	return all
 }
 
-func unpackLiterals(packed string) []string {
-	var whole strings.Builder // of all of them: one string
-	ends := make([]int, 0, strings.Count(packed, " ")+1)
-	start := 0
-	for l := range strings.SplitSeq(packed, " ") {
-		before := whole.String()[start:]
-		start = whole.Len()
-		whole.WriteString(before[:l[0]-'!'])
-		whole.WriteString(l[1:])
-		ends = append(ends, whole.Len())
+// list is what stands between separators, nil where nothing does.
+func (u *unpacker) list(joined string, between byte) []string {
+	if joined == "" {
+		return nil
 	}
-	literals, start := make([]string, len(ends)), 0
-	for i, end := range ends {
-		literals[i] = whole.String()[start:end]
-		start = end
+	if cap(u.room)-len(u.room) < 200 { // what is full is left to those who have lists in it
+		u.room = make([]string, 0, 4<<10)
 	}
-	return literals
+	start := len(u.room)
+	for {
+		at := strings.IndexByte(joined, between)
+		if at < 0 {
+			break
+		}
+		u.room = append(u.room, joined[:at])
+		joined = joined[at+1:]
+	}
+	u.room = append(u.room, joined)
+	return u.room[start:len(u.room):len(u.room)]
 }

@@ -13,10 +13,10 @@ func TestPackSymptoms(t *testing.T) {
 		{Match: `"quoted" é`, Unless: "x", With: []string{"a", "b|c"}, Absent: []string{"d", ""}, Lines: 3, Prose: true, Weight: 62, Literals: []string{"failedto", "failedtocreate", "failedtogo", "other"}},
 		{Match: "m", With: []string{"w"}, Prose: true, Weight: 99, Literals: []string{longLiteral + "a", longLiteral + "b"}},
 	}
-	if diff := cmp.Diff(all, unpackSymptoms(packSymptoms(all)), cmpopts.EquateEmpty()); diff != "" {
+	if diff := cmp.Diff(all, (&unpacker{}).symptoms(packSymptoms(all)), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("packed and unpacked (-want +got):\n%s", diff)
 	}
-	if got := unpackSymptoms(packSymptoms(nil)); got != nil {
+	if got := (&unpacker{}).symptoms(packSymptoms(nil)); got != nil {
 		t.Errorf("of none: %v", got)
 	}
 }
