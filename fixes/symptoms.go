@@ -47,12 +47,13 @@ func newSymptomIndex(entries []Entry) *symptomIndex {
 var dialectReplacer = strings.NewReplacer(`"`, "", "'", "", "`", "", " +", `\s+`, " ", `\s*`)
 
 // wordClasses are what people write where a program would print its message. An expression of the table names them
-// in braces: {prose} is somebody who tells or asks, {gpu} what they call the GPU, {bad} that something is amiss, {nt} a verb
-// with its "n't" ("\b(not|n.?t)" would never find "don't": no word begins there).
+// in braces: {prose} is somebody who tells or asks, {tale} how they join what they tell, {gpu} what they call the GPU,
+// {bad} that something is amiss, {nt} a verb with its "n't" ("\b(not|n.?t)" would never find "don't": no word begins there).
 var wordClasses = strings.NewReplacer(
-	"{prose}", `((^|[ (,.;:])(I(ve|m)?|we(ve)?|mine|my|ours?|us|me)[ ,.]|\?\s*$|\b(anyone|anybody|somebody|someone|please help|is there (a|any|some)|how (do|can|to|does|should|could)|why (does|do|is|are|did)|what (is|am|do|can|else|went|could|keeps|must)|which (\w+ )?(is|do|must|should|understands?|can|may|could|belongs?|counts?|one)|do I|can I|must I|should I|may I|have to|hi all|hello|hey)\b)`,
-	"{gpu}", `(nvidia|cuda|\bgpus?\b|graphics? (card|adapter)|video card|\b(my|our|the|this|that|one|each|both|second|same|first|other) cards?\b|\bvram\b|geforce|\b[RG]TX ?\d|quadro|\btesla\b|\b(A100|H100|H200|L4|L40S?|T4|V100|P100|K80|A10G?|A[46]000|B200|[1-5]0[5-9]0 ?(ti)?)\b|nvenc|nvdec)`,
-	"{bad}", `(\b(fail\w*|error\w*|crash\w*|dies?|died|dead|abort\w*|stops?|stopped|quits?|exit\w*|breaks?|broken?|refus\w*|reject\w*|complain\w*|hangs?|stuck|kill\w*|cannot|can.?t|couldn.?t|unable|not|no longer|never|nothing|none|gone|lost|missing|wrong|problem\w*|denied|deny|denies|denials?|won.?t|doesn.?t|don.?t|isn.?t|didn.?t|no)\b)`,
+	"{prose}", `((^|[ (,.;:])(I(ve|m)?|we(ve)?|mine|my|ours?|us|me)[ ,.]|\?(\s|$)|\b(anyone|anybody|somebody|someone|please help|is there (a|any|some)|how (do|can|to|does|should|could)|why (does|do|is|are|did)|what (is|am|do|can|else|went|could|keeps|must)|which (\w+ )?(is|do|must|should|understands?|can|may|could|belongs?|counts?|one)|do I|can I|must I|should I|may I|have to|(I|we)d like|hi all|hello|hey)\b)`,
+	"{tale}", `\b(but|because|although|though|when|whenever|since|after|until|unless|says?|while|then|now|otherwise|only|and|so)\b`,
+	"{gpu}", `(nvidia|cuda|\bgpus?\b|graphics? (card|adapter)|video card|\b(my|our|the|this|that|one|each|both|second|same|first|other) cards?\b|\bvram\b|geforce|\b[RG]TX ?\d|quadro|\btesla\b|\b(A100|H100|H200|L4|L40S?|T4|V100|P100|P40|K[48]0|A10G?|A[34]0|A[2456]\d00|B200|[1-5]0[5-9]0 ?(ti)?)s?\b|nvenc|nvdec)`,
+	"{bad}", `(\b(fail\w*|error\w*|crash\w*|dies?|died|dead|abort\w*|stops?|stopped|quits?|exit\w*|breaks?|broken?|refus\w*|reject\w*|complain\w*|hangs?|stuck|kill\w*|cannot|can.?t|couldn.?t|(are|was|were|has|have)n.?t|unable|not|no longer|never|nothing|none|gone|lost|missing|wrong|problem\w*|denied|deny|denies|denials?|won.?t|doesn.?t|don.?t|isn.?t|didn.?t|insufficient|disabled|falls? back|no)\b)`,
 	"{nt}", `((do|does|did|is|are|was|were|ca|could|wo|would|should|has|have|had|must|need)n.?t)`,
 )
 
