@@ -45,11 +45,12 @@ func (w *window) lineText(line int) *lineText {
 	return l
 }
 
-// canon is [canon] of a line.
+// canon is [canon] of a line, without the name of the container whose line it is: what people call a service
+// ("worker-1", "no-cache-1") is none of its words.
 func (w *window) canon(line int) string {
 	l := w.lineText(line)
 	if !l.hasCanon {
-		l.canonical, l.hasCanon = canon(w.bytes(line)), true
+		l.canonical, l.hasCanon = canon(w.unnamed(line)), true
 		l.squashed = squash(l.canonical)
 	}
 	return l.canonical

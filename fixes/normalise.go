@@ -29,6 +29,11 @@ var prefixes = sync.OnceValue(func() *regexp.Regexp {
 	}, `|`) + `)+`)
 })
 
+// containerName is what docker compose and docker service logs put before a line: service-1, stack_service.1.id@node.
+var containerName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*[A-Za-z][\w.-]{0,62}?(?:[-_]\d+|\.\d+\.\w+@[\w.-]+) *\|(?:\x1b\[[\d;]*m)* `)
+})
+
 // escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
 // what browsers and JSON make of quotes.
 var escapes = sync.OnceValue(func() *regexp.Regexp {

@@ -25,3 +25,20 @@ func TestWriter(t *testing.T) {
 		}
 	}
 }
+
+// What people call their services says nothing of what happened in them.
+func TestContainerNames(t *testing.T) {
+	for text, want := range map[string]ID{
+		"worker-1     | NCCL INFO NCCL_IB_DISABLE set by environment to 1.":                                                          "",
+		"stack_node.1.x2b9qk@node7    | /sbin/ldconfig.real: /usr/lib/wsl/lib/libcuda.so.1 is not a symbolic link":                   healthyID,
+		"cuda-oom-1  | listening on 8080\nno-gpu-1  | listening on 8081":                                                             "",
+		"worker-1  | RuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB":                                                   "cuda-out-of-memory",
+		"\x1b[36mworker-1  | \x1b[0mRuntimeError: CUDA out of memory. Tried to allocate 2.00 GiB":                                    "cuda-out-of-memory",
+		"web-1 | Failed to initialize NVML: Driver/library version mismatch\nweb-1 | NVML library version: 570.124":                  "driver-library-version-mismatch",
+		"2025-11-25T10:41:07Z stderr F ORA-24756: transaction does not exist\n2025-11-25T10:41:07Z stderr F XID 79.12.44021 is gone": "",
+	} {
+		if got, _ := answer(t, text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

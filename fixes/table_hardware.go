@@ -15,7 +15,7 @@ var tableHardware = []Entry{
 			"80\t(determin\\w*|detect\\w*|find|get) (the |a )?device handle (for|of) \trequires reset\t\\bgpu|nvidia|\\d\\d:\\d\\d\\.0\t\t!devicehandlefor -of\v" +
 			"74\tnvmlDeviceGetHandleBy\\w+(\\(\\))?\\W{1,4}(failed\\W{0,3})?(Unknown Error|GPU is lost)|get(ting)? handle (for|of) (gpu|device).{0,20}(Unknown Error|GPU is lost)\t\t\t\t!gethandlefordevice -gpu *ofdevice ,gpu $tinghandlefordevice 1gpu .ofdevice 0gpu !nvmldevicegethandleby\v" +
 			"82\tPCI:[0-9a-f:.]+\\)?: ?79, \t\t\t\t!pci:\v" +
-			"84\tXid\\W{0,3}\\([^)]{5,40}\\):? ?79\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b79\\b\t\t\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!xid\v" +
+			"84\tXid\\W{0,3}\\([^)]{5,40}\\):? ?79\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b79\\b\t\\bXID:? ?\\d+\\.\\d+\\.\\d\t\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!xid\v" +
 			"82\tGPU_IS_LOST|NVMLError_GpuIsLost\t\t\t\t!gpu_is_lost !nvmlerror_gpuislost\v" +
 			"66\tGPU has disappeared|cudaErrorDeviceUninitialized|reboot the system to recover this GPU\t\t\t\t!cudaerrordeviceuninitialized !gpuhasdisappeared !rebootthesystemtorecoverthisgpu\v" +
 			"70\tNVIDIA .{0,120}\\(rev ff\\)\t\t\t\t!(revff)\v" +

@@ -8,6 +8,17 @@ import (
 
 func (w *window) bytes(line int) []byte { return w.buf[w.lines[line].start:w.lines[line].end] }
 
+// unnamed is a line without its container's name.
+func (w *window) unnamed(line int) []byte {
+	raw := w.bytes(line)
+	if bar := bytes.IndexByte(raw[:min(len(raw), 150)], '|'); bar > 1 && w.prefix(line) > bar {
+		if at := containerName().FindIndex(raw); at != nil {
+			return raw[at[1]:]
+		}
+	}
+	return raw
+}
+
 // prefix is [prefixLength] of a line.
 func (w *window) prefix(line int) int {
 	l := &w.lines[line]
@@ -29,7 +40,7 @@ func (w *window) unprefixed(line int) []byte {
 func (w *window) join(first, last int, between string) string {
 	var b strings.Builder
 	for i := first; i <= last; i++ {
-		line := w.bytes(i)
+		line := w.unnamed(i)
 		if i > first && !w.lines[i-1].cut {
 			b.WriteString(between)
 			line = w.unprefixed(i)
