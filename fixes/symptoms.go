@@ -123,7 +123,25 @@ const (
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
-const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b|\bplease (add|support|provide|offer|expose)\b|feature request|nothing is broken`
+
+// document is what stands in documentation, sources, lists of changes and rules of alerts. Where nobody speaks of himself
+// besides, it tells how things are, and reports no fault.
+const document = `^ ?(import \w+( as \w+)?$|from [\w.]+ import |package \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
+
+// teaching is what teaches, lists what has changed, or speaks of a fault that is over: no message in it was met.
+const teaching = `\brunbook\b|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else`
+
+// somebody tells of himself, or asks.
+const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
+
+// shownOnly is a line that shows a message and is not where it was met: a line of a program's source, an entry of a list of
+// changes, a rule that waits for the message, a test that has passed.
+var shownOnly = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|(added|changed|improved)(?:[ :]))(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
+		`^\s*(raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
+		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
+})
 
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",
@@ -204,12 +222,15 @@ func (w *window) try(h hit) {
 		if ref.Weight <= mereFact {
 			around = everywhere
 		}
-		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment)) {
+		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) || w.somewhere(everywhere, document) && !w.somewhere(everywhere, somebody)) {
 			return
 		}
 		if !w.fits(ref.Symptom, around) || w.ofNVIDIA(ref.entry) && w.somewhere(everywhere, otherVendors) && !w.somewhere(everywhere, nvidia) {
 			return
 		}
+	}
+	if shownOnly().Match(w.bytes(h.line)) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
+		return
 	}
 	w.found[h.symptom] = true
 	w.signs = append(w.signs, sign{
