@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
+	"github.com/docker-gpu/docker-gpu/inspect/gpu"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -275,6 +277,117 @@ func TestStream(t *testing.T) {
 	write("temp 70")
 	if g := read().GPUs[0]; *g.TemperatureCelsius != 70 {
 		t.Errorf("after the hang: %+v", g)
+	}
+}
+
+// What MIG devices do is known from the second reading on, of those that NVML can tell it of, and no sample is left behind.
+func TestStreamOfMIG(t *testing.T) {
+	lib := built(t)
+	for name, folder := range map[string]string{"newest": lib.Folder, "535": lib.Driver535} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "scenario")
+			text, err := os.ReadFile(Scenario("mig"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			write := func(change ...string) {
+				t.Helper()
+				if err := Write(file, strings.NewReplacer(change...).Replace(string(text))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write()
+			machine(t, folder, file)
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stderr bytes.Buffer
+			cmd := exec.Command(self, child, "--stream")
+			cmd.Stderr = &stderr
+			in, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			answers := json.NewDecoder(out)
+			read := func() string { // far enough from the reading before
+				t.Helper()
+				time.Sleep(150 * time.Millisecond)
+				if _, err := io.WriteString(in, gpu.MovingRequest+"\n"); err != nil {
+					t.Fatal(err)
+				}
+				var answer inspect.NVMLAnswer
+				if err := answers.Decode(&answer); err != nil {
+					t.Fatal(err)
+				}
+				var all []string
+				for _, g := range answer.GPUs {
+					for _, d := range g.MIG.Devices {
+						figure := "?"
+						if d.GPUUtilPercent != nil && d.MemoryUtilPercent != nil {
+							figure = fmt.Sprintf("%d/%d", *d.GPUUtilPercent, *d.MemoryUtilPercent)
+						}
+						all = append(all, figure)
+					}
+				}
+				return strings.Join(all, " ")
+			}
+			const nothing, known = "? ? ? ? ? ? ? ? ? ? ? ?", "0/0 97/41 12/3 0/0 0/0 100/88 0/0 74/38 8/1 0/0 ? ?"
+			for i, want := range []string{nothing, known, known} {
+				if got := read(); got != want {
+					t.Errorf("reading %d: %s, want %s", i, got, want)
+				}
+			}
+			for _, fault := range []string{"nvmlGpmMigSampleGet NO_PERMISSION", "nvmlGpmMetricsGet UNKNOWN"} {
+				write("topology NODE", "topology NODE\nfail "+fault)
+				if got := read(); got != nothing {
+					t.Errorf("%s: %s", fault, got)
+				}
+			}
+			write("architecture 9", "architecture 8")
+			if got := read(); got != nothing {
+				t.Errorf("Ampere: %s", got)
+			}
+			write("mig-device 6 uuid=MIG-a1b20006", "mig-device 6 uuid=MIG-a1b2000f")
+			read()
+			if got := read(); got != known {
+				t.Errorf("afterwards: %s, want %s", got, known)
+			}
+			_ = in.Close()
+			if err := cmd.Wait(); err != nil || stderr.Len() > 0 {
+				t.Errorf("%v: %s", err, stderr.String())
+			}
+		})
+	}
+}
+
+// A call that crashes costs the child alone, as any other.
+func TestCrashOfGPM(t *testing.T) {
+	lib := built(t)
+	file := filepath.Join(t.TempDir(), "scenario")
+	text, err := os.ReadFile(Scenario("mig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(file, "crash nvmlGpmMigSampleGet\n"+string(text)); err != nil {
+		t.Fatal(err)
+	}
+	machine(t, lib.Folder, file)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := inspect.NewNVMLStream(self, child, "--stream")
+	defer stream.Close()
+	if _, err := stream.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "SIGSEGV: segmentation violation") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -123,6 +123,11 @@ type MIG struct {
 }
 
 // MIGDevice is one MIG device. Index is the second number of GPU:INDEX.
+//
+// Utilisation is of the time between two readings, by NVML's GPU performance monitoring (GPM), which GPUs from Hopper
+// on and drivers from 520 on have: the share of the time in which the device was at work, and the share of its memory's
+// bandwidth that was used. It is known where readings go on, from the second one on, and of a device that has a whole
+// GPU instance: NVML measures those, and says nothing of a compute instance that has a part of one.
 type MIGDevice struct {
 	Index             int          `json:"index"`
 	UUID              string       `json:"uuid,omitempty"`
@@ -133,6 +138,8 @@ type MIGDevice struct {
 	MemoryTotalBytes  *uint64      `json:"memoryTotalBytes,omitempty"`
 	MemoryUsedBytes   *uint64      `json:"memoryUsedBytes,omitempty"`
 	MemoryFreeBytes   *uint64      `json:"memoryFreeBytes,omitempty"`
+	GPUUtilPercent    *uint32      `json:"gpuUtilPercent,omitempty"`    // of the device's own share of the GPU
+	MemoryUtilPercent *uint32      `json:"memoryUtilPercent,omitempty"` // NVML_GPM_METRIC_DRAM_BW_UTIL
 	Multiprocessors   *int         `json:"multiprocessors,omitempty"`
 	Processes         []GPUProcess `json:"processes"` // nil: could not be read
 }

@@ -25,6 +25,7 @@ type nvmlSession struct {
 	has   map[string]bool
 	kept  map[int]keptGPU // by index
 	links map[int]*linkMeter
+	gpm   gpmMeters
 	base  []nvml.Device // of the last whole answer, where figures alone can follow it; nil: they cannot
 }
 
@@ -51,9 +52,11 @@ func (s *nvmlSession) start() *Answer {
 	if !s.since.IsZero() && s.now().Sub(s.since) < restartAfter {
 		return nil
 	}
+	measured := s.lastOfGPM()
 	s.stop()
 	switch ret := s.lib.Init(); ret {
 	case nvml.SUCCESS:
+		s.gpm.before = measured
 		s.since, s.has, s.kept, s.links = s.now(), map[string]bool{}, map[int]keptGPU{}, map[int]*linkMeter{}
 		return nil
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
@@ -71,6 +74,7 @@ func (s *nvmlSession) stop() {
 	s.base = nil
 	if !s.since.IsZero() {
 		s.endMeasurements()
+		s.endGPM()
 		s.lib.Shutdown()
 		s.since = time.Time{}
 	}
@@ -126,6 +130,9 @@ func (s *nvmlSession) answer(asked request) *Answer {
 		for i := range answer.GPUs {
 			s.addThroughput(&answer.GPUs[i])
 		}
+	}
+	if asked.moving && (asked.shown == 0 || asked.shown&MovingUtilization != 0) {
+		s.utilizationOfMIG(devices, answer.GPUs)
 	}
 	if asked.topology {
 		answer.Topology = s.topology(devices, answer.GPUs)

@@ -1,6 +1,8 @@
 /* Answers NVML's functions from the scenario. A figure that the scenario does not name is NOT_SUPPORTED,
  * as on a GPU that does not have it. Every function can be made to fail, hang or crash by the scenario. */
 #define _GNU_SOURCE
+#include <math.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,6 +175,8 @@ EXPORT const char *nvmlErrorString(nvmlReturn ret) {
 	return "Unknown Error";
 }
 
+static void tell_leaks(void);
+
 static nvmlReturn init(const char *function) {
 	struct scenario *s = scenario_now();
 	if (!s)
@@ -190,7 +194,8 @@ EXPORT nvmlReturn nvmlInitWithFlags(unsigned flags) { return (void)flags, init("
 EXPORT nvmlReturn nvmlShutdown(void) {
 	if (!initialized)
 		return UNINITIALIZED;
-	__sync_sub_and_fetch(&initialized, 1);
+	if (!__sync_sub_and_fetch(&initialized, 1))
+		tell_leaks();
 	return OK;
 }
 
@@ -767,6 +772,124 @@ EXPORT nvmlReturn nvmlComputeInstanceGetInfo_v2(nvmlHandle h, struct compute_ins
 	return OK;
 }
 SAME(nvmlComputeInstanceGetInfo, nvmlComputeInstanceGetInfo_v2);
+
+/* -- GPM: what a GPU instance did between two samples, on Hopper and newer */
+
+enum { MOST_SAMPLES = 1024, HOPPER = 9, REFRESH_US = 100000, GRAPHICS_UTIL = 1, DRAM_BANDWIDTH_UTIL = 10 };
+struct sample { int live, filled, gpu; unsigned instance; unsigned long long at; struct figure util, memory; };
+static struct sample samples[MOST_SAMPLES];
+static pthread_mutex_t samples_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* sample_at is the sample that a handle is. One that was freed is somebody else's memory by then: the real library may
+ * end the process, and this one does. */
+static struct sample *sample_at(nvmlHandle h) {
+	struct sample *s = h;
+	if (s < samples || s >= samples + MOST_SAMPLES || !s->live) {
+		fprintf(stderr, "fakenvml: a GPM sample that is none\n");
+		abort();
+	}
+	return s;
+}
+
+static void tell_leaks(void) {
+	int live = 0;
+	for (int i = 0; i < MOST_SAMPLES; i++)
+		live += samples[i].live;
+	if (live)
+		fprintf(stderr, "fakenvml: %d GPM samples were not freed\n", live);
+}
+
+EXPORT nvmlReturn nvmlGpmSampleAlloc(nvmlHandle *to) {
+	struct scenario *s;
+	nvmlReturn ret = enter_system(__func__, &s);
+	if (ret)
+		return ret;
+	if (!to)
+		return INVALID_ARGUMENT;
+	ret = OUT_OF_MEMORY;
+	pthread_mutex_lock(&samples_lock);
+	for (int i = 0; ret && i < MOST_SAMPLES; i++)
+		if (!samples[i].live) {
+			samples[i] = (struct sample){.live = 1};
+			*to = &samples[i];
+			ret = OK;
+		}
+	pthread_mutex_unlock(&samples_lock);
+	return ret;
+}
+
+EXPORT nvmlReturn nvmlGpmSampleFree(nvmlHandle h) {
+	struct scenario *s;
+	nvmlReturn ret = enter_system(__func__, &s);
+	if (ret)
+		return ret;
+	if (!h)
+		return INVALID_ARGUMENT;
+	pthread_mutex_lock(&samples_lock);
+	sample_at(h)->live = 0;
+	pthread_mutex_unlock(&samples_lock);
+	return OK;
+}
+
+static int has_gpm(const struct at *at) { return at->gpu->architecture.set && at->gpu->architecture.value >= HOPPER; }
+
+EXPORT nvmlReturn nvmlGpmQueryDeviceSupport(nvmlHandle h, struct gpm_support *to) {
+	ENTER_GPU(h);
+	if (!to)
+		return INVALID_ARGUMENT;
+	if (to->version != 1)
+		return VERSION_MISMATCH;
+	to->supported = (unsigned)has_gpm(&at);
+	return OK;
+}
+
+EXPORT nvmlReturn nvmlGpmMigSampleGet(nvmlHandle h, unsigned instance, nvmlHandle into) {
+	ENTER_GPU(h);
+	if (!into)
+		return INVALID_ARGUMENT;
+	struct sample *s = sample_at(into);
+	if (!has_gpm(&at))
+		return NOT_SUPPORTED;
+	for (int i = 0; mig_on(&at) && i < MOST_MIG; i++) {
+		struct migdev *m = &at.gpu->migs[i];
+		if (m->set && m->gi.set && m->gi.value == (long long)instance) {
+			struct timespec now;
+			clock_gettime(CLOCK_MONOTONIC, &now);
+			*s = (struct sample){.live = 1, .filled = 1, .gpu = at.index, .instance = instance, .util = m->util_gpu, .memory = m->util_memory,
+				.at = (unsigned long long)now.tv_sec * 1000000ULL + (unsigned long long)now.tv_nsec / 1000};
+			return OK;
+		}
+	}
+	return NOT_FOUND;
+}
+
+/* The figures are those of the moment of the second sample. Where the counters had no time to move there is nothing to
+ * divide by. */
+EXPORT nvmlReturn nvmlGpmMetricsGet(struct gpm_metrics *of) {
+	if (!initialized)
+		return UNINITIALIZED;
+	struct scenario *now = scenario_now();
+	if (!now)
+		return UNKNOWN;
+	if (!of || !of->sample1 || !of->sample2)
+		return INVALID_ARGUMENT;
+	if (of->version != 1)
+		return VERSION_MISMATCH;
+	struct sample *a = sample_at(of->sample1), *b = sample_at(of->sample2);
+	if (!a->filled || !b->filled || a->gpu != b->gpu || a->instance != b->instance || a->at >= b->at)
+		return INVALID_ARGUMENT;
+	nvmlReturn ret = faults(now, __func__, a->gpu);
+	if (ret)
+		return ret;
+	for (unsigned i = 0; i < of->count; i++) {
+		struct gpm_metric *m = &of->metrics[i];
+		struct figure *f = m->id == GRAPHICS_UTIL ? &b->util : m->id == DRAM_BANDWIDTH_UTIL ? &b->memory : 0;
+		m->ret = f && f->set ? OK : NOT_SUPPORTED;
+		m->value = m->ret ? 0 : b->at - a->at <= REFRESH_US ? NAN : (double)f->value / 1000;
+		m->short_name = m->id == GRAPHICS_UTIL ? "gract" : "dramUtil", m->long_name = "", m->unit = "%";
+	}
+	return OK;
+}
 
 /* -- processes */
 

@@ -11,7 +11,7 @@ typedef void *nvmlHandle; /* of a GPU or of a MIG device */
 
 enum {
 	OK = 0, UNINITIALIZED = 1, INVALID_ARGUMENT = 2, NOT_SUPPORTED = 3, NO_PERMISSION = 4, NOT_FOUND = 6,
-	INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15, VERSION_MISMATCH = 25, UNKNOWN = 999,
+	INSUFFICIENT_SIZE = 7, DRIVER_NOT_LOADED = 9, GPU_IS_LOST = 15, OUT_OF_MEMORY = 20, VERSION_MISMATCH = 25, UNKNOWN = 999,
 };
 
 struct memory { unsigned long long total, free, used; };
@@ -42,6 +42,9 @@ struct fabric_v3 { unsigned version; unsigned char cluster[16]; nvmlReturn statu
 struct temperature { unsigned version; int sensor, celsius; };
 struct instance_info { nvmlHandle device; unsigned id, profile, start, size; };
 struct compute_instance_info { nvmlHandle device, gpu_instance; unsigned id, profile, start, size; };
+struct gpm_support { unsigned version, supported; };
+struct gpm_metric { unsigned id; nvmlReturn ret; double value; const char *short_name, *long_name, *unit; };
+struct gpm_metrics { unsigned version, count; nvmlHandle sample1, sample2; struct gpm_metric metrics[]; }; /* as many as the caller's header knows */
 struct event { nvmlHandle device; unsigned long long type, data; unsigned gpu_instance, compute_instance; };
 
 /* a versioned structure carries its size and its version in its first field */

@@ -229,7 +229,7 @@ static int read_process(struct gpu *g, char **rest) {
 	return 1;
 }
 
-/* mig-device INDEX [uuid= profile= gi= ci= memory= used= sms= slices= compute-slices=] */
+/* mig-device INDEX [uuid= profile= gi= ci= memory= used= sms= slices= compute-slices= util-gpu= util-memory=] */
 static int read_mig(struct gpu *g, char **rest) {
 	char *word = strtok_r(0, " \t", rest);
 	int index, same;
@@ -241,6 +241,7 @@ static int read_mig(struct gpu *g, char **rest) {
 		{.key = "uuid", .text = m->uuid, .size = sizeof m->uuid}, {.key = "profile", .text = m->profile, .size = sizeof m->profile},
 		{.key = "gi", .to = &m->gi}, {.key = "ci", .to = &m->ci}, {.key = "memory", .to = &m->memory, .unit = BYTES}, {.key = "used", .to = &m->used, .unit = BYTES},
 		{.key = "sms", .to = &m->sms}, {.key = "slices", .to = &m->slices}, {.key = "compute-slices", .to = &m->compute_slices},
+		{.key = "util-gpu", .to = &m->util_gpu, .unit = MILLI}, {.key = "util-memory", .to = &m->util_memory, .unit = MILLI},
 	};
 	return options(rest, known, COUNT(known));
 }

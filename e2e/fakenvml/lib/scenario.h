@@ -8,7 +8,7 @@ enum { MOST_GPUS = 32, MOST_MIG = 8, MOST_LINKS = 36, MOST_CPUS = 1024, MOST_FAU
 struct figure { int set; long long value; };
 
 struct process { unsigned pid; int compute, graphics, mps; struct figure memory, sm, mem, enc, dec, jpg, ofa, gi, ci; };
-struct migdev { int set; char uuid[TEXT], profile[TEXT]; struct figure gi, ci, memory, used, sms, slices, compute_slices; };
+struct migdev { int set; char uuid[TEXT], profile[TEXT]; struct figure gi, ci, memory, used, sms, slices, compute_slices, util_gpu, util_memory; };
 struct link { int set, active; unsigned version, type; char remote[32]; };
 
 struct gpu {
