@@ -78,14 +78,16 @@ type Asks struct {
 }
 
 // Usage is what a container's processes use, summed over its GPUs. MemoryUsedBytes is nil where a
-// process's memory is not known.
+// process's memory is not known. MIG devices are in GPUUtilPercent where each that its processes are on is known and
+// has no others.
 type Usage struct {
 	MemoryUsedBytes *uint64        `json:"memoryUsedBytes,omitempty"`
 	GPUUtilPercent  *uint32        `json:"gpuUtilPercent,omitempty"`
 	Processes       []UsageProcess `json:"processes"`
 }
 
-// UsageProcess is a process of a container on one GPU, or on one MIG device of it.
+// UsageProcess is a process of a container on one GPU, or on one MIG device of it. Its utilisation of a MIG device is
+// the device's, and is known where no other process is on that.
 type UsageProcess struct {
 	GPU       int  `json:"gpu"`
 	MIGDevice *int `json:"migDevice,omitempty"` // the second number of GPU:INDEX

@@ -58,7 +58,7 @@ func attribute(s *Snapshot, known map[string]int, containerIDs func(cgroup strin
 			c.Usage = &Usage{}
 		}
 		at.GPUProcess = *p
-		c.Usage.Processes = append(c.Usage.Processes, at)
+		c.Usage.Processes = append(c.Usage.Processes, at.aloneOn(s.GPUs))
 	})
 	listed := listedGPUs(s)
 	for i := range s.Containers {
@@ -68,6 +68,7 @@ func attribute(s *Snapshot, known map[string]int, containerIDs func(cgroup strin
 		}
 		if c.Usage != nil {
 			c.Usage.sum(listed.all || listed.of(c.Grant))
+			c.Usage.addMIG(s.GPUs, c.ID)
 		}
 	}
 }
@@ -151,7 +152,8 @@ func (l listed) of(grant Grant) bool {
 }
 
 // sum adds the processes up. Memory is unknown where that of one process is, or where not all processes
-// could be listed; utilisation is the sum, so that two busy GPUs give up to 200.
+// could be listed; utilisation is the sum, so that two busy GPUs give up to 200. What is done on MIG devices is not
+// in it: see addMIG.
 func (u *Usage) sum(allListed bool) {
 	if u.Processes == nil {
 		u.Processes = []UsageProcess{}
@@ -164,16 +166,66 @@ func (u *Usage) sum(allListed bool) {
 		} else {
 			memory += *p.MemoryUsedBytes
 		}
-		if p.GPUUtilPercent != nil {
-			if u.GPUUtilPercent == nil {
-				u.GPUUtilPercent = new(uint32)
-			}
-			*u.GPUUtilPercent += *p.GPUUtilPercent
+		if p.GPUUtilPercent != nil && p.MIGDevice == nil {
+			u.addUtil(*p.GPUUtilPercent)
 		}
 	}
 	if known {
 		u.MemoryUsedBytes = &memory
 	}
+}
+
+func (u *Usage) addUtil(percent uint32) {
+	if u.GPUUtilPercent == nil {
+		u.GPUUtilPercent = new(uint32)
+	}
+	*u.GPUUtilPercent += percent
+}
+
+// addMIG adds the utilisation of the MIG devices that the processes are on, each up to 100. What a process does on one
+// is not known, only what all do on it together: so nothing is added unless every device's utilisation is known and all
+// of its processes are the owner's, a container by its id or, without one, nobody's.
+func (u *Usage) addMIG(gpus []GPU, owner string) {
+	var held []*MIGDevice
+	for _, p := range u.Processes {
+		d := p.migDevice(gpus)
+		if d == nil || slices.Contains(held, d) {
+			continue
+		}
+		if d.GPUUtilPercent == nil || slices.ContainsFunc(d.Processes, func(p GPUProcess) bool { return p.ContainerID != owner }) {
+			return
+		}
+		held = append(held, d)
+	}
+	for _, d := range held {
+		u.addUtil(*d.GPUUtilPercent)
+	}
+}
+
+// migDevice is the MIG device that a process is on; nil: it is on none.
+func (p *UsageProcess) migDevice(gpus []GPU) *MIGDevice {
+	if p.MIGDevice == nil {
+		return nil
+	}
+	for g := range gpus {
+		if gpus[g].Index != p.GPU || gpus[g].MIG == nil {
+			continue
+		}
+		for d := range gpus[g].MIG.Devices {
+			if device := &gpus[g].MIG.Devices[d]; device.Index == *p.MIGDevice {
+				return device
+			}
+		}
+	}
+	return nil
+}
+
+// aloneOn is the process with the utilisation of the MIG device that no other is on.
+func (p UsageProcess) aloneOn(gpus []GPU) UsageProcess {
+	if d := p.migDevice(gpus); d != nil && len(d.Processes) == 1 {
+		p.GPUUtilPercent, p.MemoryUtilPercent = d.GPUUtilPercent, d.MemoryUtilPercent
+	}
+	return p
 }
 
 // Keep leaves only the processes that keep lets through, and sums them up anew.
@@ -196,9 +248,10 @@ func HostUsage(s *Snapshot) *Usage {
 	eachProcess(s.GPUs, func(at UsageProcess, p *GPUProcess) {
 		if p.ContainerID == "" {
 			at.GPUProcess = *p
-			u.Processes = append(u.Processes, at)
+			u.Processes = append(u.Processes, at.aloneOn(s.GPUs))
 		}
 	})
 	u.sum(true)
+	u.addMIG(s.GPUs, "")
 	return u
 }

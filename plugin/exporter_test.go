@@ -97,7 +97,7 @@ func TestExporterAbsence(t *testing.T) {
 			{Index: 1, UUID: "GPU-b", Error: "GPU is lost"}}
 	})
 	_, families := scrape(t, server)
-	for _, absent := range []string{"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_UTIL", "docker_gpu_container_info", "docker_gpu_container_memory_used_bytes"} {
+	for _, absent := range []string{"DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_PROF_GR_ENGINE_ACTIVE", "DCGM_FI_PROF_DRAM_ACTIVE", "docker_gpu_container_info", "docker_gpu_container_memory_used_bytes"} {
 		if families[absent] != nil {
 			t.Errorf("%s is there", absent)
 		}
@@ -112,6 +112,28 @@ func TestExporterAbsence(t *testing.T) {
 	mig := families["DCGM_FI_DEV_FB_USED"].GetMetric()
 	if len(mig) != 1 || labelOf(mig[0], "GPU_I_PROFILE") != "1g.10gb" || labelOf(mig[0], "GPU_I_ID") != "7" || mig[0].GetGauge().GetValue() != 3072 {
 		t.Errorf("MIG: %v", mig)
+	}
+}
+
+// What MIG devices do has DCGM's name for it, and is nobody's utilisation of the GPU.
+func TestExporterMIGUtilization(t *testing.T) {
+	percent, first, second := func(v uint32) *uint32 { return &v }, 7, 8
+	_, server := exporterOn(t, func(s *inspect.Snapshot) {
+		on := inspect.GPUProcess{PID: 1, ContainerID: "c"}
+		s.GPUs = []inspect.GPU{{Index: 0, UUID: "GPU-a", Processes: []inspect.GPUProcess{on}, MIG: &inspect.MIG{Enabled: true, Devices: []inspect.MIGDevice{
+			{Index: 0, Profile: "1g.10gb", GPUInstanceID: &first, GPUUtilPercent: percent(74), MemoryUtilPercent: percent(0), Processes: []inspect.GPUProcess{on}},
+			{Index: 1, Profile: "1g.10gb", GPUInstanceID: &second}}}}}
+		s.Containers = []inspect.Container{{ID: "c", Name: "train"}}
+	})
+	_, families := scrape(t, server)
+	for name, want := range map[string]float64{"DCGM_FI_PROF_GR_ENGINE_ACTIVE": 0.74, "DCGM_FI_PROF_DRAM_ACTIVE": 0} {
+		m := families[name].GetMetric()
+		if len(m) != 1 || labelOf(m[0], "GPU_I_ID") != "7" || labelOf(m[0], "GPU_I_PROFILE") != "1g.10gb" || labelOf(m[0], "UUID") != "GPU-a" || m[0].GetGauge() == nil || m[0].GetGauge().GetValue() != want {
+			t.Errorf("%s: %v", name, m)
+		}
+	}
+	if m := families["docker_gpu_container_utilization_ratio"]; m != nil {
+		t.Errorf("of the GPU: %v", m)
 	}
 }
 
@@ -219,7 +241,7 @@ func TestDCGMCounters(t *testing.T) {
 			listed[parts[0]] = [2]string{parts[1], parts[2]}
 		}
 	}
-	for _, m := range gpuMetrics {
+	for _, m := range append([]gpuMetric{{name: migActive.name, kind: migActive.kind, help: migActive.help}, {name: migMemoryActive.name, kind: migMemoryActive.kind, help: migMemoryActive.help}}, gpuMetrics...) {
 		if got := [2]string{strings.ToLower(m.kind.String()), m.help}; listed[m.name] != got {
 			t.Errorf("%s: %v, dcgm-exporter has %v", m.name, got, listed[m.name])
 		}

@@ -128,6 +128,8 @@ var (
 	containerUtil   = &family{name: "docker_gpu_container_utilization_ratio", kind: gauge, help: "Share of time in which the container's processes kept the GPU busy, by GPU: 0 to 1."}
 	containerEnergy = &family{name: "docker_gpu_container_energy_joules_total", kind: counter, help: "The GPU's energy, shared among containers by their utilisation of it since the exporter started: an estimate, as the GPU measures only the whole."}
 	hostMemory      = &family{name: "docker_gpu_host_memory_used_bytes", kind: gauge, help: "GPU memory that processes outside of all containers hold, by GPU."}
+	migActive       = &family{name: "DCGM_FI_PROF_GR_ENGINE_ACTIVE", kind: gauge, help: "Ratio of time the graphics engine is active."}
+	migMemoryActive = &family{name: "DCGM_FI_PROF_DRAM_ACTIVE", kind: gauge, help: "Ratio of cycles the device memory interface is active sending or receiving data."}
 	gpuUp           = &family{name: "docker_gpu_up", kind: gauge, help: "1 where the GPU answers, 0 where it is lost or waits for a reset."}
 	xidErrors       = &family{name: "DCGM_FI_DEV_XID_ERRORS", kind: gauge, help: "Value of the last XID error encountered."}
 	findingCount    = &family{name: "docker_gpu_finding", kind: gauge, help: "A root cause that docker gpu diagnose finds now; the value is how often."}
@@ -142,7 +144,7 @@ var (
 
 // orderFamilies gives every family its place in the answer: by name, as a Prometheus registry has them.
 func orderFamilies() []*family {
-	all := []*family{containerInfo, containerMemory, containerUtil, containerEnergy, hostMemory, gpuUp, xidErrors, findingCount, sourceUp, collectSeconds, buildInfo}
+	all := []*family{containerInfo, containerMemory, containerUtil, containerEnergy, hostMemory, migActive, migMemoryActive, gpuUp, xidErrors, findingCount, sourceUp, collectSeconds, buildInfo}
 	all = append(all, swarmFamilies...)
 	for i := range gpuMetrics {
 		m := gpuMetrics[i]
@@ -299,8 +301,9 @@ func (p *metricsPage) gpu(s *inspect.Snapshot, g *inspect.GPU, host string) {
 	p.add(hostMemory, short, bytes)
 }
 
-// mig is the memory of a GPU's instances. Compute instances that share one have its memory in common, and DCGM's
-// labels cannot tell them apart: it is told once.
+// mig is the memory of a GPU's instances, and what they do. Compute instances that share one have its memory in common,
+// and DCGM's labels cannot tell them apart: it is told once. What they do has the names and helps of dcgm-exporter's
+// etc/dcp-metrics-included.csv, for whole GPUs too, of which it is not asked here.
 func (p *metricsPage) mig(g *inspect.GPU, host string) {
 	var told []string
 	for _, d := range g.MIG.Devices {
@@ -319,6 +322,12 @@ func (p *metricsPage) mig(g *inspect.GPU, host string) {
 		}
 		if d.MemoryUsedBytes != nil {
 			p.add(fbUsed, labels, float64(*d.MemoryUsedBytes)/mib)
+		}
+		if d.GPUUtilPercent != nil {
+			p.add(migActive, labels, float64(*d.GPUUtilPercent)/100)
+		}
+		if d.MemoryUtilPercent != nil {
+			p.add(migMemoryActive, labels, float64(*d.MemoryUtilPercent)/100)
 		}
 	}
 }
@@ -396,7 +405,7 @@ func usageByGPU(s *inspect.Snapshot, c *inspect.Container) []gpuUsage {
 			} else {
 				memory += *p.MemoryUsedBytes
 			}
-			if p.GPUUtilPercent != nil {
+			if p.GPUUtilPercent != nil && p.MIGDevice == nil { // that of a MIG device is none of the GPU
 				util, utilKnown = util+*p.GPUUtilPercent, true
 			}
 		}

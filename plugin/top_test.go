@@ -74,7 +74,17 @@ func TestTopScreens(t *testing.T) {
 	for _, s := range one {
 		s.GPUs = s.GPUs[:1]
 	}
-	for name, frames := range map[string][]*inspect.Snapshot{"none": none, "one": one, "eight": eight, "mig": mig} {
+	hopper := framesOf(t, sharedGPUs, 30)
+	for i, s := range hopper {
+		devices, busy := s.GPUs[1].MIG.Devices, uint32(i*17%101)
+		devices[0].GPUUtilPercent, devices[1].GPUUtilPercent = &busy, new(uint32)
+		for c := range s.Containers {
+			if u := s.Containers[c].Usage; s.Containers[c].Name == "inference" {
+				u.GPUUtilPercent, u.Processes[0].GPUUtilPercent = &busy, &busy
+			}
+		}
+	}
+	for name, frames := range map[string][]*inspect.Snapshot{"none": none, "one": one, "eight": eight, "mig": mig, "mig-hopper": hopper} {
 		for _, size := range [][2]int{{80, 24}, {160, 50}} {
 			screen := screenOf(t, frames)
 			screen.keepFocus()

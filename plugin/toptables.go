@@ -192,7 +192,7 @@ func addMIG(lines []string, rows []gpuNow, width int) []string {
 		}
 		var texts []string
 		for _, d := range g.MIG.Devices {
-			text := parts(labelled("MIG ", d.Profile), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), processCount(len(d.Processes)))
+			text := parts(labelled("MIG ", d.Profile), labelled("util ", wholeNumber(d.GPUUtilPercent, "%")), strings.TrimSpace(memory(d.MemoryUsedBytes, d.MemoryTotalBytes)), processCount(len(d.Processes)))
 			texts = append(texts, shorten(fmt.Sprintf("%-5s%s", fmt.Sprintf("%d:%d", g.Index, d.Index), text), max(0, width-1)))
 		}
 		lines = slices.Insert(lines, i+1, texts...)

@@ -162,7 +162,7 @@ type GPUProcess struct {
 	Kinds              []string `json:"kinds"` // compute, graphics, mps
 	Name               string   `json:"name,omitempty"`
 	MemoryUsedBytes    *uint64  `json:"memoryUsedBytes,omitempty"` // nil on Windows and WSL2: NVML does not know it
-	GPUUtilPercent     *uint32  `json:"gpuUtilPercent,omitempty"`  // of the last two seconds; nil with MIG
+	GPUUtilPercent     *uint32  `json:"gpuUtilPercent,omitempty"`  // of the last two seconds; nil with MIG: NVML tells of its devices alone
 	MemoryUtilPercent  *uint32  `json:"memoryUtilPercent,omitempty"`
 	EncoderUtilPercent *uint32  `json:"encoderUtilPercent,omitempty"`
 	DecoderUtilPercent *uint32  `json:"decoderUtilPercent,omitempty"`
