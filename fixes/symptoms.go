@@ -123,7 +123,10 @@ const (
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
-const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b|\bplease (add|support|provide|offer|expose)\b|feature request|nothing is broken`
+const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+
+// wantedThing is what they write who want something that is not there yet.
+const wantedThing = `\bplease (add|support|provide|offer|expose)\b|feature request|nothing is broken`
 
 // document is what stands in documentation, sources, lists of changes and rules of alerts. Where nobody speaks of himself
 // besides, it tells how things are, and reports no fault.
@@ -142,6 +145,9 @@ var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 		`^\s*(raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
 		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
 })
+
+// discontent is what they write who praise something, or ask what to take, on the way to a fault.
+const discontent = `\b(fail\w*|crash\w*|errors?|refus\w*|stop(s|ped)|abort\w*|complain\w*|cannot|unable|reject\w*|denied|gone|missing|no longer|not (found|start|load|work|supported|compatible)\w*)\b|n.?t (start|load|work|find|see|compatible|supported)\w*\b`
 
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",
@@ -222,7 +228,7 @@ func (w *window) try(h hit) {
 		if ref.Weight <= mereFact {
 			around = everywhere
 		}
-		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) || w.somewhere(everywhere, document) && !w.somewhere(everywhere, somebody)) {
+		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) && !w.somewhere(around, discontent) || w.somewhere(around, wantedThing) || w.somewhere(everywhere, document) && !w.somewhere(everywhere, somebody)) {
 			return
 		}
 		if !w.fits(ref.Symptom, around) || w.ofNVIDIA(ref.entry) && w.somewhere(everywhere, otherVendors) && !w.somewhere(everywhere, nvidia) {
