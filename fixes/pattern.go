@@ -182,8 +182,11 @@ func cost(set []string) float64 {
 	sum := 0.0
 	for _, s := range set {
 		n := min(len(s), 12)
-		if slices.Contains(everyday, s) {
+		switch {
+		case slices.Contains(everyday, s):
 			n = max(n-5, 1)
+		case len(s) < 5 && strings.Trim(s, ".0123456789") == "": // figures are in every line
+			n = 1
 		}
 		sum += math.Pow(0.3, float64(n))
 	}

@@ -118,7 +118,7 @@ var tableLostInContainer = []Entry{
 			"54\tEncountered a global fatal error\t\tnvidia[-_]uvm\t\t!encounteredaglobalfatalerror\v" +
 			"54\tCUDA unknown error\t\t\t\t!cudaunknownerror\v" +
 			"52\tCUDA_ERROR_UNKNOWN\t\t\t\t!cuda_error_unknown\v" +
-			"54\t\\b(error|code|cuInit\\w*|returned|returns|result|status|fail\\w*)\\b.{0,30}\\b999\\b|\\bCUDA[ :=(-]{1,3}999\\b\t\tcuda|cuInit|nvidia\t\t!999\v" +
+			"54\t\\b(error|code|cuInit\\w*|returned|returns|result|status|fail\\w*)\\b.{0,30}\\b999\\b|\\bCUDA[ :=(-]{1,3}999\\b\t\tcuda|cuInit|nvidia\t\t!999 !cuda\v" +
 			"50\tcudaErrorUnknown|cuInit.{0,60}unknown error\t\\((34|303)\\)\t\t\t!daerrorunknown !unknownerror\v" +
 			"50\tcuda.{0,80}(unknown error|error unknown)|(unknown error).{0,40}cuda\t\\((34|303)\\)|device handle|Unknown error occurred|init_hw_device\t\t\t!errorunknown !unknownerror\v" +
 			"58\t(after|from|since|upon|on) (a |the |every |each )?(laptop |machine |system |host )?(suspend|resume|sleep|hibernat|waking|wakeup|wake-up|wake)|(suspended|resumed|woke up|was suspended|closing the lid|hibernation)\t\tunknown error|999|nvidia_uvm|CUDA_ERROR_UNKNOWN|cuInit\ncuda|nvidia\tNVML: Unknown Error\t!closingthelid !hibernat !resume !sleep \"uspend !wake $ing \"okeup\v" +

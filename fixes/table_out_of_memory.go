@@ -82,7 +82,7 @@ var tableOutOfMemory = []Entry{
 			"52\t(Errno 28\\]?|No space left on device)\t: ?/(var|tmp|home|root|data|models?|cache|mnt|opt|workspace|usr|app|srv)\\b|write /|mkdir|layer|extract|overlay|docker|/\\.cache\tmultiprocessing|shared_memory|_posixshmem|DataLoader|num_workers|/psm_|/torch_|SemLock|shm\tpip install|apt-get|docker build|failed to register layer\t!errno28 !nospaceleftondevice\v" +
 			"50\t(shm[-_]size|--ipc=host|ipc: host).{0,120}(fix|help|work|solv|need|increase|raise|too small)|(increase|raise|bump).{0,20}(shm|/dev/shm|shared memory)\t\tBus error|killed|No space|exit|crash|hang|fail|error\t\t!--ipc=host !bump !increase \"pc:host !raise !shm-size $_size\v" +
 			"62\t(not enough|insufficient|out of|too little|ran out of|run out of) shared memory\t\t\t\t!insufficientsharedmemory !notenoughsharedmemory !outofsharedmemory !toolittlesharedmemory\v" +
-			"50\texit(ed|s)?( with)?( exit)?( (code|status))?[ :=(]{0,3}135\\b\t\t\t\t!135\v" +
+			"50\texit(ed|s)?( with)?( exit)?( (code|status))?[ :=(]{0,3}135\\b\t\t\t\t!exit\v" +
 			"68\tUnable to initialize shared memory key|--shm-size flag to control the shared memory\t\t\t\t!--shm-sizeflagtocontrolthesharedmemory !unabletoinitializesharedmemorykey\v" +
 			"82\tfailed to extend .{0,3}/dev/shm\t\t\t\t!failedtoextend\v" +
 			"78\tinsufficient shared storage space|check the storage space of /dev/shm\t\t\t\t!checkthestoragespaceof/dev/shm !insufficientsharedstoragespace\v" +
