@@ -28,6 +28,7 @@ type gpmMeters struct {
 	of        map[gpuInstance]*gpmMeter
 	before    map[gpuInstance]gpmReading // what the meters told that ended when the library was started anew
 	question  *nvml.GpmMetricsGetType    // of 19 KB: made once
+	harms     bool                       // it takes away what is known without it: it is not asked any more
 }
 
 type gpuInstance struct{ gpu, id int }
@@ -46,14 +47,20 @@ type gpmMeter struct {
 	last, next nvml.GpmSample
 	at         time.Time // when the last sample had been taken; zero: there is none
 	current    bool      // its device is still there
+	remembered bool      // the device's memory was known
+	forgotten  int       // readings in a row in which it was not any more
 }
+
+// mostForgotten is how many readings in a row may lack the memory of a MIG device that was known before. It is said of
+// drivers 535 that it gets lost to whoever asks GPM: memory is worth more than utilisation.
+const mostForgotten = 3
 
 // utilizationOfMIG adds what the MIG devices do to GPUs of which everything else is read. It is the GPU that is asked,
 // by the number of the instance. Where there is no MIG device, nothing is asked.
 func (s *nvmlSession) utilizationOfMIG(devices []nvml.Device, gpus []GPU) {
 	for i := range gpus {
 		g := &gpus[i]
-		if devices[i] == nil || g.Error != "" || g.MIG == nil || len(g.MIG.Devices) == 0 || !s.hasGPM(i, devices[i]) {
+		if s.gpm.harms || devices[i] == nil || g.Error != "" || g.MIG == nil || len(g.MIG.Devices) == 0 || !s.hasGPM(i, devices[i]) {
 			continue
 		}
 		for d := range g.MIG.Devices {
@@ -63,6 +70,11 @@ func (s *nvmlSession) utilizationOfMIG(devices []nvml.Device, gpus []GPU) {
 			}
 			if m := s.meter(gpuInstance{i, *device.GPUInstanceID}, devices[i], device.UUID+" "+device.Profile); m != nil {
 				m.current = true
+				if m.misses(device.MemoryUsedBytes != nil) {
+					s.gpm.harms = true
+					s.since = s.now().Add(-restartAfter) // the library is whole again when it is started anew
+					break
+				}
 				s.measureInstance(m)
 				device.GPUUtilPercent, device.MemoryUtilPercent = m.util, m.memory
 			}
@@ -70,7 +82,7 @@ func (s *nvmlSession) utilizationOfMIG(devices []nvml.Device, gpus []GPU) {
 	}
 	s.gpm.before = nil
 	for instance, m := range s.gpm.of {
-		if !m.current {
+		if !m.current || s.gpm.harms {
 			s.endMeter(instance)
 		}
 		m.current = false
@@ -157,6 +169,16 @@ func (s *nvmlSession) measureInstance(m *gpmMeter) {
 	m.last, m.next, m.at = m.next, m.last, s.now()
 }
 
+// misses tells if a device's memory is not known any more since it is measured.
+func (m *gpmMeter) misses(known bool) bool {
+	if known || !m.remembered {
+		m.remembered, m.forgotten = m.remembered || known, 0
+		return false
+	}
+	m.forgotten++
+	return m.forgotten >= mostForgotten
+}
+
 // between is what lies between two samples, in percent.
 func (s *nvmlSession) between(last, next nvml.GpmSample) (util, memory *uint32) {
 	if s.gpm.question == nil {
@@ -199,7 +221,7 @@ func (s *nvmlSession) endGPM() {
 	for of := range s.gpm.of {
 		s.endMeter(of)
 	}
-	s.gpm = gpmMeters{question: s.gpm.question}
+	s.gpm = gpmMeters{question: s.gpm.question, harms: s.gpm.harms}
 }
 
 // endMeter gives a meter's samples back.

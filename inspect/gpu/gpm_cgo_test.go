@@ -31,6 +31,7 @@ type migMachine struct {
 	util      nvml.GpmMetric
 	samples   map[*mock.GpmSample]int // that are not freed: the instance that they are of
 	asked     int                     // of GPM altogether
+	memory    func() nvml.Return
 }
 
 type migPiece struct {
@@ -41,6 +42,7 @@ type migPiece struct {
 func newMIGMachine(without ...string) *migMachine {
 	m := &migMachine{clock: time.Unix(1_000_000, 0), mode: nvml.DEVICE_MIG_ENABLE, supported: 1, util: nvml.GpmMetric{Value: 73.6}, samples: map[*mock.GpmSample]int{},
 		pieces: []migPiece{{"MIG-a", "3g.40gb", 1}, {"MIG-b", "1g.10gb", 9}}}
+	m.memory = func() nvml.Return { return nvml.SUCCESS }
 	d := dgxh100.NewDevice(0)
 	d.GetMigModeFunc = func() (int, int, nvml.Return) { return m.mode, m.mode, nvml.SUCCESS }
 	d.GetMaxMigDeviceCountFunc = func() (int, nvml.Return) { return 7, nvml.SUCCESS }
@@ -53,7 +55,7 @@ func newMIGMachine(without ...string) *migMachine {
 			GetUUIDFunc:          func() (string, nvml.Return) { return p.uuid, nvml.SUCCESS },
 			GetNameFunc:          func() (string, nvml.Return) { return "NVIDIA H100 80GB HBM3 MIG " + p.profile, nvml.SUCCESS },
 			GetGpuInstanceIdFunc: func() (int, nvml.Return) { return p.instance, nvml.SUCCESS },
-			GetMemoryInfoFunc:    func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_NOT_SUPPORTED },
+			GetMemoryInfoFunc:    func() (nvml.Memory, nvml.Return) { return nvml.Memory{Used: 7}, m.memory() },
 		}, nvml.SUCCESS
 	}
 	d.GpmQueryDeviceSupportFunc = func() (nvml.GpmSupport, nvml.Return) {
@@ -270,6 +272,42 @@ func TestGPMIsNotAsked(t *testing.T) {
 		whole.clock = whole.clock.Add(time.Second)
 		if _, ok := whole.session.figuresAlone(MovingUtilization); !ok || whole.asked > 0 {
 			t.Errorf("a whole GPU: asked %d times", whole.asked)
+		}
+	}
+}
+
+// Where the memory of MIG devices gets lost while GPM is asked, it is asked no more, and the library is started anew.
+func TestGPMThatTakesTheMemoryAway(t *testing.T) {
+	m := newMIGMachine()
+	lost, starts, memory := false, 0, 0
+	m.session.lib.(*server.Server).InitFunc = func() nvml.Return { lost = false; starts++; return nvml.SUCCESS }
+	m.memory = func() nvml.Return {
+		if lost = lost || len(m.samples) > 0; lost {
+			return nvml.ERROR_UNKNOWN
+		}
+		memory++
+		return nvml.SUCCESS
+	}
+	for range mostForgotten + 1 {
+		m.read(t, time.Second, goesOn)
+	}
+	if len(m.samples) > 0 || starts != 1 {
+		t.Errorf("%d samples, started %d times", len(m.samples), starts)
+	}
+	asked, known := m.asked, memory
+	for range 200 { // the library is started anew for its age too
+		if got := m.read(t, time.Second, goesOn); got != "?/? ?/?" {
+			t.Fatalf("%s", got)
+		}
+	}
+	if m.asked != asked || memory != known+2*200 {
+		t.Errorf("asked %d times more; memory %d times", m.asked-asked, memory-known)
+	}
+	now := newMIGMachine() // what fails for a moment is no reason
+	for i := range 10 {
+		now.memory = func() nvml.Return { return map[bool]nvml.Return{true: nvml.ERROR_UNKNOWN}[i%mostForgotten > 0] }
+		if got := now.read(t, time.Second, goesOn); i > 0 && got != "74/12 74/12" {
+			t.Errorf("reading %d: %s", i, got)
 		}
 	}
 }
