@@ -46,7 +46,7 @@ func TestPickersTakeTurns(t *testing.T) {
 	holders := map[string]int{}
 	var all sync.WaitGroup
 	for i := range pickers {
-		flags := &pickFlags{count: 1, maxUtil: -1, prefer: fixes.PreferIdle, wait: waitFlag{on: true}, timeout: time.Minute, pace: pickPace{time.Millisecond, 2 * time.Millisecond}}
+		flags := &pickFlags{count: 1, maxUtil: -1, prefer: fixes.PreferIdle, wait: waitFlag{on: true}, timeout: 8 * time.Minute, pace: pickPace{time.Millisecond, 2 * time.Millisecond}}
 		m := inspect.Machine{Root: inspect.Root(t.TempDir()), Now: time.Now, Dial: func(context.Context) (inspect.EngineAPI, error) { return nil, os.ErrNotExist }}
 		m.NVML = func(context.Context) (*inspect.NVMLAnswer, error) { // is asked by those whose turn it is
 			select {
@@ -80,7 +80,7 @@ func TestPickersTakeTurns(t *testing.T) {
 			picked.release()
 		})
 		for { // the next one comes when this one stands in the queue
-			if tickets, _ := filepath.Glob(filepath.Join(folder, "*.ticket")); len(tickets) > i {
+			if tickets, _ := filepath.Glob(filepath.Join(folder, "*.ticket")); len(tickets) > i || t.Failed() { // who gave up has no ticket any more
 				break
 			}
 			time.Sleep(time.Millisecond)
