@@ -133,7 +133,7 @@ const wantedThing = `\bplease (add|support|provide|offer|expose)\b|feature reque
 const document = `^ ?(import \w+( as \w+)?$|from [\w.]+ import |package \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
 
 // teaching is what teaches, lists what has changed, or speaks of a fault that is over: no message in it was met.
-const teaching = `\brunbook\b|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else`
+const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else`
 
 // somebody tells of himself, or asks.
 const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
@@ -141,9 +141,9 @@ const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
 // shownOnly is a line that shows a message and is not where it was met: a line of a program's source, an entry of a list of
 // changes, a rule that waits for the message, a test that has passed.
 var shownOnly = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|(added|changed|improved)(?:[ :]))(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
+	return regexp.MustCompile(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|added|changed|improved)(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
 		`^\s*(raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
-		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
+		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|[!=]= ?["'][^"']{8,}["']\)?:|\b(pytest|unittest)\.skip|\breason=["']|^\s+f?["'][^"']{16,}["']\s*\)?;?$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
 })
 
 // discontent is what they write who praise something, or ask what to take, on the way to a fault.

@@ -302,6 +302,7 @@ var aboutGPUs = sync.OnceValue(func() *regexp.Regexp {
 var (
 	otherVendor = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + otherVendors + `|\bhip\b|\bsycl\b`) })
 	ownVendor   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + nvidia) })
+	taught      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + teaching) })
 )
 
 // lamented are words that say themselves that something is amiss.
@@ -425,7 +426,7 @@ func (s *spoken) about() []string {
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if !sentences || output && !lament || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if taught().MatchString(whole) || !sentences || output && !lament || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
 	return features(words)
