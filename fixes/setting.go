@@ -66,11 +66,14 @@ var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*([A-Za-z][\w.-]{0,62}?)([-_]\d+)? +\|(?: |\x1b|\r?$)`)
 })
 
+// inPart tells if a text is so long that it is seen in part only.
+func (w *window) inPart() bool { return w.forgotten || len(w.buf) > settingMax }
+
 // lineServices names the service of each line, where several speak. Of a log so long that it is seen in part only, nobody
 // can say who speaks of what: there, as where nobody but one speaks, all lines have one setting.
 func (w *window) lineServices() []string {
 	together := slices.Repeat([]string{everything}, len(w.lines))
-	if w.forgotten || len(w.buf) > settingMax {
+	if w.inPart() {
 		return together
 	}
 	services, lines, numbered := make([]string, len(w.lines)), map[string]int{}, map[string]bool{}

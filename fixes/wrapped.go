@@ -57,6 +57,7 @@ const (
 	wrapMax  = 6   // lines around one that show how wide a text is
 	joinMax  = 3   // lines before and after one that may be the same message, wrapped
 	widthMax = 164 // wider than people wrap
+	alikeMin = 10  // a line that goes on does not begin with the same characters, so many of them
 )
 
 // reach is how many lines on either side may belong to a message that begins in line. A piece of a line
@@ -119,6 +120,9 @@ func (w *window) goesOn(line int) bool {
 			return false
 		}
 		after = after[p:]
+	}
+	if before := w.unprefixed(line); w.inPart() && len(before) >= alikeMin && len(after) >= alikeMin && bytes.Equal(before[:alikeMin], after[:alikeMin]) {
+		return false // in a long log, the next record of a program, which begins as this one does
 	}
 	word := bytes.TrimLeft(after, " \t")
 	if end := bytes.IndexAny(word, " \t\r"); end >= 0 {
