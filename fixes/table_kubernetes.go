@@ -32,7 +32,7 @@ var tableKubernetes = []Entry{
 	{ID: "k8s-taint-not-tolerated", Title: "The GPU nodes are tainted and the pod does not tolerate it", Severity: "error",
 		Cause: "The nodes with free GPUs carry a taint that the pod does not tolerate.",
 		packed: "" +
-			"72\tuntolerated taint \\{nvidia\\.com/[^}]*\\}\t\t\t\t!untoleratedtaint{nvidia.com/",
+			"72\tuntolerated taint \\{(nvidia\\.com/|gpu\\b)[^}]*\\}\t\t\t\t!untoleratedtaint{gpu 2nvidia.com/",
 		Steps: []Advice{
 			{Text: "Add the toleration to the pod, for example key nvidia.com/gpu, operator Exists, effect NoSchedule"},
 			{Text: "See the nodes' taints", Command: "kubectl get nodes -o custom-columns=NAME:.metadata.name,TAINTS:.spec.taints"},
