@@ -151,7 +151,7 @@ const discontent = `\b(fail\w*|crash\w*|errors?|refus\w*|stop(s|ped)|abort\w*|co
 
 // generic are causes that need no NVIDIA GPU to strike.
 var generic = []ID{"docker-socket-permission", "docker-daemon-not-running", "daemon-json-invalid", "shm-too-small", "host-out-of-memory",
-	"arch-mismatch", "engine-too-old", "device-permission-denied", "compose-syntax", "compose-too-old", "gpus-flag-quoting"}
+	"arch-mismatch", "macos-unsupported", "engine-too-old", "device-permission-denied", "compose-syntax", "compose-too-old", "gpus-flag-quoting"}
 
 func (s *scanner) ofNVIDIA(entry int) bool {
 	return !slices.Contains(generic, s.index.entries[entry].ID)

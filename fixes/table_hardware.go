@@ -170,7 +170,7 @@ var tableHardware = []Entry{
 			"74\tsystem not yet initialized\t\t\tcluster system|replica|repository|database|hibernate|tomcat\t!systemnotyetinitialized\v" +
 			"76\tCUDA_ERROR_SYSTEM_NOT_READY|cudaErrorSystemNotReady\t\t\t\t!_error_system_not_ready !errorsystemnotready\v" +
 			"70\t(CUDA|error|cuInit|cudaGetDeviceCount).{0,60}\\b(error |code |: ?|\\()802\\b|Failed to start NVIDIA fabric|fabricmanager\\.service: (Main|Failed)\tout of memory|MiB|GiB|\\bMB\\b|\\bGB\\b\t\t\t!(802 !:802 !bricmanager.service:failed 5main !code802 !error802 !iledtostartnvidiafabric\v" +
-			"72\tnvidia-fabricmanager(\\.service)?\\W.{0,120}(fail|inactive|dead|exited|not (running|found|loaded|be found)|could not)\tNOTHING_TO_DO|Nothing to do\t\tNV_WARN_NOTHING_TO_DO\t!nvidia-fabricmanager\v" +
+			"72\tnvidia-fabricmanager(\\.service)?\\W.{0,120}(fail|inactive|dead|exited|not (running|found|loaded|be found)|could not)\tNOTHING_TO_DO|Nothing to do|pattern /\t\tNV_WARN_NOTHING_TO_DO\t!nvidia-fabricmanager\v" +
 			"66\t(fabric ?manager) .{0,80}(not running|is not|isn.?t|stopped|failed|fails|mismatch|different version|does(n.?t| not) match|version .{0,40}(differ|match)|exit|crash|inactive)\tNV_WARN_NOTHING_TO_DO\tnvidia|nv-fabric|nvswitch|nvlink|cuda|\\bgpu|\\b802\\b|[HD]GX|[ABHV][12]00\\b\tNV_WARN_NOTHING_TO_DO\t!fabricmanager\v" +
 			"54\t(fail\\w*|start|mismatch|different).{0,80}(fabric ?manager)\tNV_WARN_NOTHING_TO_DO|Started|successfully\tfail|mismatch|error|not\nnvidia|nv-fabric|nvswitch|nvlink|cuda|\\bgpu|\\b802\\b|[HD]GX|\\b[ABHV][12]00\\b\tNV_WARN_NOTHING_TO_DO\t!fabricmanager\v" +
 			"62/1\tFabric\\s+State ?: ?(In Progress|Not Started)\t\t\t\t!fabricstate:inprogress -notstarted\v" +
