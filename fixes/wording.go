@@ -32,34 +32,31 @@ const (
 	wordingRelated = 2  // the next likely causes that are told
 	wordingShown   = 2  // lines
 
-	// How sure the judge is: the distance to the next cause, that to reports without a fault, what the words that all
-	// faults have in common say, and how many words are known. Their shares were learnt, by logistic regression again,
-	// from what told right answers from wrong ones in reports that the judge had not learnt from.
-	sureMargin = 0.8
-	sureFault  = 0.35
-	sureAny    = 0.1
-	sureKnown  = 0.65 // for e times as many as
-	sureUsual  = 55   // words
-	sureEnough = 2.25
-	sureRather = 1 // where there are weak signs of another fault, so that there is one
+	// How sure the judge is: the distance to the next cause, that to reports without a fault, how many words are known,
+	// and how many lines there are, for manuals are long. Their shares were learnt, by logistic regression again, from
+	// what told right answers from all else in reports that the judge had not learnt from.
+	sureMargin = 0.82
+	sureFault  = 0.34
+	sureKnown  = 0.43 // for e times as many
+	sureLines  = -0.76
+	sureBias   = -1.73
+	sureEnough = 1.4 // four to one
+	sureRather = 1.1 // where there are weak signs of another fault, so that there is one
 )
 
 // wordingWeak is the weight up to which a symptom shows its cause less surely than words do.
 const wordingWeak = 50
 
-// wordingNone is the class of reports without a fault of a GPU, and anyFault what all others have in common.
-const (
-	wordingNone ID = "not-gpu-related"
-	anyFault    ID = "any-fault"
-)
+// wordingNone is the class of reports without a fault of a GPU.
+const wordingNone ID = "not-gpu-related"
 
-// wording has the weights of words and pairs of words.
+// wording has the weights of words, of how words begin, and of pairs of words.
 type wording struct {
-	classes []ID  // the last is anyFault
+	classes []ID
 	bias    []int // by class
 	reports int   // that were learnt from
 	unit    float64
-	lines   string // "WORD[ WORD]<tab>REPORTS CLASS:WEIGHT…", weights in units
+	lines   string // "WORD[*| WORD]<tab>REPORTS CLASS:WEIGHT…", weights in units
 }
 
 //go:embed wording.zst
@@ -115,8 +112,8 @@ func parseWording(table string) (*wording, error) {
 			return nil, fmt.Errorf("%q: %w", line, err)
 		}
 	}
-	if len(w.classes) == 0 || w.classes[len(w.classes)-1] != anyFault {
-		return nil, fmt.Errorf("the last class is not %s", anyFault)
+	if len(w.classes) == 0 {
+		return nil, errors.New("there is no class")
 	}
 	return w, nil
 }
@@ -144,7 +141,7 @@ func (w *wording) weigh(words []string) (map[string]weighed, error) {
 		if err != nil || in < 0 {
 			return nil, fmt.Errorf("%q has no reports", line)
 		}
-		of := weighed{rarity: rarity(in, w.reports), weights: make([]float64, len(w.classes))}
+		of := weighed{rarity: rarity(in, w.reports) * heft(word), weights: make([]float64, len(w.classes))}
 		for field := range strings.FieldsSeq(rest) {
 			c, weight, _ := strings.Cut(field, ":")
 			class, err := strconv.Atoi(c)
@@ -175,8 +172,8 @@ type likeness struct {
 	words  map[string]weighed
 }
 
-// like judges words and pairs of words, each taken once.
-func (w *wording) like(words []string) likeness {
+// like judges the features of a text of so many lines, each taken once.
+func (w *wording) like(words []string, lines int) likeness {
 	found, err := w.weigh(words)
 	if err != nil || len(found) == 0 || len(w.classes) <= wordingRelated+1 {
 		return likeness{} // a test excludes the error
@@ -196,9 +193,8 @@ func (w *wording) like(words []string) likeness {
 	for c, bias := range w.bias {
 		score[c] += float64(bias) * w.unit
 	}
-	any := len(w.classes) - 1
 	l := likeness{words: found}
-	for c := range any {
+	for c := range w.classes {
 		l.ranked = append(l.ranked, c)
 	}
 	slices.SortStableFunc(l.ranked, func(a, b int) int { return cmp.Compare(score[b], score[a]) })
@@ -218,7 +214,7 @@ func (w *wording) like(words []string) likeness {
 	}
 	l.class = w.classes[first]
 	l.ranked = slices.Insert(slices.DeleteFunc(l.ranked, func(c int) bool { return c == first }), 0, first)
-	l.sure = sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureAny*score[any] + sureKnown*math.Log(float64(len(found)+1)/sureUsual)
+	l.sure = sureBias + sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureKnown*math.Log(float64(len(found)+1)) + sureLines*math.Log(float64(lines+1))
 	return l
 }
 
@@ -392,11 +388,16 @@ func stem(word string) string {
 	return word
 }
 
-// features are the words of a line and the pairs of neighbours.
+// features are the words of a line, how longer ones begin, and the pairs of neighbours.
 func features(words []string) []string {
-	out := make([]string, 0, 2*len(words))
+	out := make([]string, 0, 4*len(words))
 	before := ""
 	for _, word := range words {
+		for _, letters := range [...]int{4, 5} {
+			if at, longer := letter(word, letters); longer {
+				out = append(out, word[:at]+"*")
+			}
+		}
 		word = stem(word)
 		out = append(out, word)
 		if before != "" {
@@ -405,6 +406,25 @@ func features(words []string) []string {
 		before = word
 	}
 	return out
+}
+
+// letter is where the letter after so many begins, if there is one.
+func letter(word string, letters int) (int, bool) {
+	for at := range word {
+		if letters == 0 {
+			return at, true
+		}
+		letters--
+	}
+	return 0, false
+}
+
+// heft is how much a feature counts beside others: pairs are many, and few of them are ever met again.
+func heft(feature string) float64 {
+	if strings.Contains(feature, " ") {
+		return 0.3125
+	}
+	return 1
 }
 
 // about are the features of all that was said, nil where it is not for this to judge.
@@ -443,7 +463,7 @@ func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanatio
 		return shown // and the table is not even read
 	}
 	w := learnt()
-	l := w.like(words)
+	l := w.like(words, len(s.lines))
 	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
 		return shown
 	}
@@ -504,7 +524,7 @@ func (s *spoken) telling(words map[string]weighed, class, against int) []Evidenc
 			}
 			d := of.rarity * (of.weights[class] - of.weights[against])
 			t.weight += d
-			if d > most && !strings.ContainsAny(word, " 0") {
+			if d > most && !strings.ContainsAny(word, " 0*") {
 				t.word, most = word, d
 			}
 		}
