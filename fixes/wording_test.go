@@ -27,7 +27,7 @@ const (
 	wordingRare    = 2       // words in fewer reports teach nothing
 	wordingTimes   = 6       // so often a report without a fault counts: there is no end of them, and here are few
 	wordingTold    = 0.3     // of a report, that the table of causes counts
-	wordingKept    = 100_000 // weights, those that change most
+	wordingKept    = 140_000 // weights, those that change most
 	wordingRounds  = 8       // through all reports
 	wordingStep    = 0.5
 	wordingSmall   = 1e-5                  // how much small weights are preferred
