@@ -40,7 +40,7 @@ const (
 	sureKnown  = 0.43 // for e times as many
 	sureLines  = -0.76
 	sureBias   = -1.73
-	sureEnough = 1.8 // four to one
+	sureEnough = 1.8 // six to one
 	sureRather = 1.1 // where there are weak signs of another fault, so that there is one
 )
 

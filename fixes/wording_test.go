@@ -25,7 +25,7 @@ var wordingAnew = flag.Bool("wording.anew", false, "with -update: learn the word
 
 const (
 	wordingRare    = 2       // words in fewer reports teach nothing
-	wordingTimes   = 6       // so often a report without a fault counts: there is no end of them, and here are few
+	wordingTimes   = 10      // so often a report without a fault counts: there is no end of them, and here are few
 	wordingTold    = 0.3     // of a report, that the table of causes counts
 	wordingKept    = 140_000 // weights, those that change most
 	wordingRounds  = 8       // through all reports
