@@ -140,13 +140,7 @@ type column struct {
 // a cell stays in it: harmless to the terminal, and on its line.
 func writeTable(out io.Writer, width int, columns []column, rows [][]string) error {
 	wide := fitColumns(columns, measureColumns(columns, rows), width)
-	var b strings.Builder
-	b.Grow((len(rows) + 1) * (tableWidth(columns, wide) + 1))
-	for _, line := range tableLines(columns, wide, rows) {
-		b.WriteString(line)
-		b.WriteByte('\n')
-	}
-	_, err := io.WriteString(out, b.String())
+	_, err := io.WriteString(out, strings.Join(tableLines(columns, wide, rows), "\n")+"\n")
 	return err
 }
 

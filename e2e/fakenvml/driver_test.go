@@ -226,6 +226,18 @@ func TestLostGPUHasItsName(t *testing.T) {
 	}
 }
 
+// streamOf reads NVML again and again, by this test binary as its child.
+func streamOf(t *testing.T) *inspect.NVMLStream {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream := inspect.NewNVMLStream(self, child, "--stream")
+	t.Cleanup(stream.Close)
+	return stream
+}
+
 // A process that reads on sees what changes, and survives that the driver crashes under it.
 func TestStream(t *testing.T) {
 	lib := built(t)
@@ -238,12 +250,7 @@ func TestStream(t *testing.T) {
 	}
 	write("temp 40\nprocess 17 compute 1GiB sm=30")
 	machine(t, lib.Folder, file)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream := inspect.NewNVMLStream(self, child, "--stream")
-	defer stream.Close()
+	stream := streamOf(t)
 	read := func() *inspect.NVMLAnswer {
 		t.Helper()
 		answer, err := stream.Read(t.Context())
@@ -380,12 +387,7 @@ func TestCrashOfGPM(t *testing.T) {
 		t.Fatal(err)
 	}
 	machine(t, lib.Folder, file)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream := inspect.NewNVMLStream(self, child, "--stream")
-	defer stream.Close()
+	stream := streamOf(t)
 	if _, err := stream.Read(t.Context()); err == nil || !strings.Contains(err.Error(), "SIGSEGV: segmentation violation") {
 		t.Errorf("got %v", err)
 	}

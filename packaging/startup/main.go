@@ -141,19 +141,20 @@ func (l library) copy(folder string) (string, error) {
 		return "", err
 	}
 	for _, edit := range l.edits {
-		if err := replaceIn(filepath.Join(copied, edit[0]), edit[1], edit[2], 1); err != nil {
+		if err := replaceIn(filepath.Join(copied, edit[0]), edit[1], edit[2]); err != nil {
 			return "", err
 		}
 	}
 	for _, name := range l.lazy {
 		name = filepath.Join(copied, name)
-		if err := replaceIn(name, "regexp.MustCompile(", "lazily(", 0); err != nil {
-			return "", err
-		}
 		text, err := os.ReadFile(name)
 		if err != nil {
 			return "", err
 		}
+		if !bytes.Contains(text, []byte("regexp.MustCompile(")) {
+			return "", fmt.Errorf("%s compiles no expression; this version of it needs other edits", filepath.Base(name))
+		}
+		text = bytes.ReplaceAll(text, []byte("regexp.MustCompile("), []byte("lazily("))
 		text = bytes.ReplaceAll(text, []byte("*regexp.Regexp"), []byte("*lazyRegexp"))
 		if !bytes.Contains(text, []byte("regexp.")) {
 			text = bytes.Replace(text, []byte("\t\"regexp\"\n"), nil, 1)
@@ -195,14 +196,14 @@ func copyModule(to, from string) error {
 	})
 }
 
-// replaceIn replaces what stands in a file as often as it is said to; 0: at least once.
-func replaceIn(name, old, with string, times int) error {
+// replaceIn replaces what stands in a file once.
+func replaceIn(name, old, with string) error {
 	text, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	if n := strings.Count(string(text), old); n == 0 || times > 0 && n != times {
-		return fmt.Errorf("%s has %d times what is replaced in it: %q; this version of it needs other edits", filepath.Base(name), n, old)
+	if n := strings.Count(string(text), old); n != 1 {
+		return fmt.Errorf("%s has %d times, not once: %q; this version of it needs other edits", filepath.Base(name), n, old)
 	}
-	return os.WriteFile(name, []byte(strings.ReplaceAll(string(text), old, with)), 0o644)
+	return os.WriteFile(name, []byte(strings.Replace(string(text), old, with, 1)), 0o644)
 }
