@@ -179,36 +179,37 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	if p.PID <= 0 {
 		return
 	}
-	if k, ok := s.known[p.PID]; ok && k.used { // on another GPU, in this same reading
-		p.Name, p.Cgroup = k.name, k.cgroup
-		return
-	}
-	if k, ok := s.known[p.PID]; ok && k.fresh(s, now) && k.started <= latest {
-		k.used = true
+	k, known := s.known[p.PID]
+	tell := func() {
 		s.known[p.PID] = k
 		p.Name, p.Cgroup = k.name, k.cgroup
-		return
 	}
-	if k, ok := s.known[p.PID]; ok && k.stat != nil && k.cgroup != "" {
+	switch {
+	case known && k.used: // on another GPU, in this same reading
+		tell()
+		return
+	case known && k.fresh(s, now) && k.started <= latest:
+		k.used = true
+		tell()
+		return
+	case known && k.stat != nil && k.cgroup != "":
 		var buf [1024]byte
 		n, _ := k.stat.ReadAt(buf[:], 0) // an error, with nothing read, says that it ended
 		if name, started, ok := parseStat(buf[:n]); ok && started == k.started && started <= latest {
 			k.name, k.used, k.named = name, true, now
-			s.known[p.PID] = k
-			p.Name, p.Cgroup = k.name, k.cgroup
+			tell()
 			return
 		}
 		s.forget(p.PID)
+		k, known = seenProcess{}, false
 	}
 	folder := "/proc/" + strconv.Itoa(p.PID)
-	k, known := s.known[p.PID]
 	if k.alive.held() && k.cgroup != "" && k.started <= latest { // it is the same process, and only its name may be another
 		if name, err := readProc(root, folder+"/comm"); err == nil {
 			k.name, k.used, k.named = string(bytes.TrimSuffix(name, []byte("\n"))), true, now
 			k.looks++
-			s.known[p.PID] = k
 			s.looked = append(s.looked, p.PID)
-			p.Name, p.Cgroup = k.name, k.cgroup
+			tell()
 			return
 		}
 	}
@@ -252,8 +253,7 @@ func (s *ProcessesSeen) see(root Root, p *GPUProcess, latest uint64, keep bool, 
 	case keep && k.stat == nil && !k.alive.held() && root == "/" && len(s.known) < mostStats:
 		k.stat = openStat(folder+"/stat", started)
 	}
-	s.known[p.PID] = k
-	p.Name, p.Cgroup = k.name, k.cgroup
+	tell()
 }
 
 // lost names those of the processes looked at in this reading that ended before it was through: what was read of
