@@ -259,3 +259,34 @@ func TestChecksReadNothing(t *testing.T) {
 		}
 	}
 }
+
+// Seen on an H100: a container that was given the GPU said that libcuda.so.1 is not there. That nobody asked for
+// a GPU was a lie, and to start it anew with one no remedy.
+func TestSaidAgainstGrant(t *testing.T) {
+	const missing = "libcuda.so.1: cannot open shared object file: No such file or directory"
+	for _, c := range []struct {
+		name    string
+		grant   inspect.Grant
+		log     string
+		found   []ID
+		related []ID
+	}{
+		{"given with its libraries", inspect.Grant{By: []string{inspect.ByGPUs}, GPUs: []string{"0"}, Capabilities: []string{"utility", "compute"}}, missing, []ID{"ldconfig-missing"}, []ID{}},
+		{"given by CDI", inspect.Grant{By: []string{inspect.ByCDI}, GPUs: []string{"0"}}, missing, []ID{"ldconfig-missing"}, []ID{}},
+		{"nodes without libraries", inspect.Grant{By: []string{inspect.ByPrivileged}, GPUs: []string{"0"}}, missing, []ID{"gpu-not-requested"}, []ID{}},
+		{"another message", inspect.Grant{By: []string{inspect.ByGPUs}, GPUs: []string{"0"}}, "CUDA error: no CUDA-capable device is detected", []ID{}, []ID{"gpu-not-requested"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := readTestSnapshot(t, filepath.Join("testdata", "snapshots", "shm-too-small.neighbour.json"))
+			s.Containers = []inspect.Container{{ID: "ec1999188916", Name: "trainer", State: "running", Grant: c.grant,
+				Output: &inspect.Output{Log: []string{c.log}}}}
+			d := Diagnose(s, Scope{Containers: []string{"trainer"}})
+			if got := idsOf(d.Findings); !slices.Equal(got, c.found) {
+				t.Errorf("found %v, want %v", got, c.found)
+			}
+			if got := idsOf(d.Related); !slices.Equal(got, c.related) {
+				t.Errorf("related %v, want %v", got, c.related)
+			}
+		})
+	}
+}

@@ -307,7 +307,11 @@ func (p *planner) setAsideCDI(Finding) {
 }
 
 // mendLdconfig names the ldconfig that the host has.
-func (p *planner) mendLdconfig(Finding) {
+func (p *planner) mendLdconfig(f Finding) {
+	if f.Container != "" {
+		p.why = "where the loader looks is for the container's image, or its LD_LIBRARY_PATH, to say"
+		return
+	}
 	name := "@/sbin/ldconfig"
 	if p.family() == "apt" && p.target.Root.Exists("/sbin/ldconfig.real") {
 		name = "@/sbin/ldconfig.real"

@@ -1,6 +1,7 @@
 package fixes
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -29,6 +30,15 @@ func explainTexts(s *inspect.Snapshot, scope Scope, ruledOut map[ID]bool, found 
 			if t.container != nil {
 				f.Container = t.container.Name
 			}
+			if t.container != nil && f.ID == "gpu-not-requested" && driverInside(t.container) {
+				f = notLoaded(t.container, f)
+				if f.ID == "gpu-not-requested" || i > 0 || !recent(s, t.container) && !scope.Has(t.container) { // it did ask
+					doubtful = append(doubtful, f)
+				} else {
+					said = append(said, f)
+				}
+				continue
+			}
 			explained := false
 			for _, g := range found {
 				explained = explained || g.ID == f.ID || explains(g.ID, f.ID) && (g.Container == "" || g.Container == f.Container)
@@ -44,6 +54,37 @@ func explainTexts(s *inspect.Snapshot, scope Scope, ruledOut map[ID]bool, found 
 		}
 	}
 	return said, doubtful
+}
+
+// driverInside tells if a container was given GPUs together with the driver's libraries: of --privileged and single
+// devices there are the nodes alone.
+func driverInside(c *inspect.Container) bool {
+	return slices.ContainsFunc(c.Grant.By, func(by string) bool {
+		return by == inspect.ByGPUs || by == inspect.ByCDI || by == inspect.ByRuntime || by == inspect.ByDefaultRuntime
+	})
+}
+
+var driverLibraryUnfound = regexp.MustCompile(`lib(cuda|nvidia-ml)\.so[.0-9]*\W{0,3} cannot open shared object file`)
+
+// notLoaded is what it means when a program in a container that was given the driver's libraries finds none: they are
+// there, and its loader does not know the folder. Seen where the image's /etc/ld.so.conf has no "include
+// /etc/ld.so.conf.d/*.conf", in which the toolkit names it. Any other message comes back as it was.
+func notLoaded(c *inspect.Container, f Finding) Finding {
+	said := slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return driverLibraryUnfound.MatchString(e.Text) })
+	if !said || len(c.Grant.Capabilities) > 0 && !slices.Contains(c.Grant.Capabilities, "compute") && !slices.Contains(c.Grant.Capabilities, "all") {
+		return f
+	}
+	loader := NewFinding("ldconfig-missing", append(f.Evidence, ofContainer(c, "GPU and driver libraries given by %s", strings.Join(c.Grant.By, ", ")))...)
+	loader.Container = c.Name
+	loader.Title = "The container's loader does not find the driver's libraries"
+	loader.Cause = "The container was given the GPU and the driver's libraries, and its loader's cache does not have their folder: ldconfig did not run in it, or its image's /etc/ld.so.conf leaves out /etc/ld.so.conf.d."
+	loader.Steps = []string{
+		"See whether the container's loader knows the library: docker exec " + c.Name + " ldconfig -p",
+		"See in which folder the library is: docker exec " + c.Name + " find / -name 'libcuda.so*'",
+		"Name that folder to the loader when the container is started: -e LD_LIBRARY_PATH=/usr/local/nvidia/lib64",
+	}
+	loader.Question = ""
+	return loader
 }
 
 // mostEngineLines are the last lines of the engine's log that are read for why it stopped.

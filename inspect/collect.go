@@ -16,6 +16,7 @@ type Machine struct {
 	Context      string                                   // name of the docker context
 	Host         string                                   // the engine's endpoint: unix:///var/run/docker.sock, ssh://ada
 	NVML         func(context.Context) (*NVMLAnswer, error)
+	NVMLBrief    func(context.Context) (*NVMLAnswer, error) // as NVML, without what no check judges; nil: NVML
 	NVMLTopology func(context.Context) (*NVMLAnswer, error) // as NVML, with the wiring of the GPUs
 	Run          Runner
 	Getenv       func(string) string

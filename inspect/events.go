@@ -108,7 +108,7 @@ func (f *follower) connection(ctx context.Context, away time.Time, reason string
 		Since:   fmt.Sprintf("%d.%09d", since.Unix(), since.Nanosecond()),
 		Filters: make(client.Filters).Add("type", "container").Add("event", "create", "start", "destroy"),
 	})
-	facts := Collect(ctx, f.machine, f.timeout, EngineSource, ContainersSource(false), HostSource, NVMLSource, ToolkitSource)
+	facts := Collect(ctx, f.machine, f.timeout, EngineSource, ContainersSource(false), HostSource, NVMLBriefSource, ToolkitSource)
 	if facts.Engine == nil || facts.Engine.Version == "" || facts.Containers == nil {
 		for _, r := range facts.Sources {
 			if r.Error != "" && (r.Name == "engine" || r.Name == "containers") {

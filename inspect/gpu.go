@@ -32,6 +32,7 @@ const (
 	NVMLBuilt = gpu.Built
 	// TopologyRequest is the line that asks the child for the wiring as well.
 	TopologyRequest = gpu.TopologyRequest
+	BriefRequest    = gpu.BriefRequest
 )
 
 // The figures of GPUs that a view can ask for alone: see [gpu.Moving].

@@ -1,13 +1,16 @@
 package inspect
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // mostAnswer bounds what is believed of a child: 16 GPUs with 1000 processes each stay below 4 MiB.
@@ -15,29 +18,49 @@ const mostAnswer = 64 << 20
 
 // NVMLFromChild reads NVML by starting executable with args, which has to call [ServeNVML]. A call that
 // hangs in the driver can stand in uninterruptible sleep, where even SIGKILL does not end it: at the
-// deadline the child is killed and left behind, and never waited for.
+// deadline the child is killed and left behind, and never waited for. Nor is its end waited for once it has
+// answered: to let go of the driver takes some milliseconds more.
 func NVMLFromChild(executable string, args ...string) func(context.Context) (*NVMLAnswer, error) {
 	return func(ctx context.Context) (*NVMLAnswer, error) {
 		cmd := exec.Command(executable, args...)
-		var out, stderr cappedBuffer
-		out.most, stderr.most = mostAnswer, 2<<10
-		cmd.Stdout, cmd.Stderr = &out, &stderr
+		stderr := cappedBuffer{most: 2 << 10}
+		cmd.Stderr = &stderr
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			return nil, fmt.Errorf("NVML child: %w", err)
+		}
 		endWithParent(cmd)
 		if err := cmd.Start(); err != nil {
 			return nil, fmt.Errorf("NVML child: %w", err)
 		}
-		ended := make(chan error, 1)
-		go func() { ended <- cmd.Wait() }()
+		type told struct {
+			answer *NVMLAnswer
+			err    error
+		}
+		done := make(chan told, 1)
+		go func() {
+			line, err := bufio.NewReaderSize(io.LimitReader(stdout, mostAnswer), 64<<10).ReadBytes('\n')
+			if err == nil {
+				answer, err := decodeNVML(line)
+				done <- told{answer, err}
+				defer time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() }).Stop()
+			}
+			ended := cmd.Wait()
+			switch {
+			case err == nil:
+			case ended != nil:
+				done <- told{nil, childError(ended, stderr.String())}
+			default:
+				done <- told{nil, errors.New("NVML child: it ended in the middle of its answer")}
+			}
+		}()
 		select {
 		case <-ctx.Done():
 			_ = cmd.Process.Kill()
 			return nil, fmt.Errorf("NVML does not answer: %w", ctx.Err())
-		case err := <-ended:
-			if err != nil {
-				return nil, childError(err, stderr.String())
-			}
+		case t := <-done:
+			return t.answer, t.err
 		}
-		return decodeNVML(out.Bytes())
 	}
 }
 

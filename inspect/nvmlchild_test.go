@@ -18,6 +18,8 @@ func TestNVMLChild(t *testing.T) {
 		want string
 	}{
 		{"answers", []string{"/bin/echo", `{"driver": {"version": "570.86.15"}, "gpus": []}`}, ""},
+		{"answers and does not end", []string{"/bin/sh", "-c", `echo '{"driver": {"version": "570.86.15"}, "gpus": []}'; exec sleep 0.1`}, ""},
+		{"half a line", []string{"/bin/sh", "-c", `printf '{"driver": {"version": "570.86.15"}, "gpus": []'`}, "in the middle of its answer"},
 		{"hangs", []string{"/bin/sleep", "60"}, "NVML does not answer"},
 		{"garbage", []string{"/bin/echo", "{half"}, "answer not understood"},
 		{"fails with words", []string{"/bin/sh", "-c", "echo 'symbol lookup error: undefined symbol: nvmlX' >&2; exit 127"}, "exit status 127: symbol lookup error: undefined symbol: nvmlX"},

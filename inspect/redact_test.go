@@ -135,6 +135,8 @@ func TestRedactText(t *testing.T) {
 		{"CUDA error: cuda is busy", "CUDA error: cuda is busy"},
 		{"ada ran it; Ada again; adamant not", "user-1 ran it; user-1 again; adamant not"},
 		{"at LOVELACE-WS7.", "at host-1."},
+		{"NVRM: GPU Board Serial Number: 1652824099999", "NVRM: GPU Board Serial Number: serial-1"},
+		{"Serial Number                         : 1652824099999", "Serial Number                         : serial-1"},
 	} {
 		got := r.Text(c.in)
 		if mask(got) != mask(c.want) {

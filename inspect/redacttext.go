@@ -24,6 +24,7 @@ var (
 	secretValue = lazily(`(?i)([a-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|cookie|authorization))(["']?\s*[:=]\s*|\s+)("[^"]*"|'[^']*'|[^\s"',;&]+)`)
 	environment = lazily(`\b([A-Z][A-Z0-9_]{1,63})(=)("[^"]*"|'[^']*'|[^\s"',;\]]+)`)
 	commandArg  = lazily(`\b(comm|exe|cmd|cmdline|name|task|profile|proctitle|command|task_memcg|oom_memcg|hostname)(=)("[^"]*"|'[^']*'|[^\s,;]+)`)
+	serial      = lazily(`(?i)\b(serial(?: number| no\.?)?)(\s*[:=]\s*)([a-z0-9][a-z0-9-]{4,})`)
 	killed      = lazily(`(Killed process \d+ \()([^)]*)(\))`)
 	hexID       = lazily(`\b[0-9a-f]{64}\b`)
 	hexToken    = lazily(`\b[0-9a-fA-F]{32,}\b`)
@@ -135,6 +136,7 @@ func (r *Redactor) Text(text string) string {
 		}
 		return m[1] + m[2] + stand("process", value)
 	})
+	groups(serial, func(m []string) string { return m[1] + m[2] + stand("serial", m[3]) })
 	groups(killed, func(m []string) string {
 		if keptWord(m[2]) {
 			return m[0]

@@ -65,6 +65,7 @@ func (a *app) machine(contextName string) inspect.Machine {
 	if self, err := os.Executable(); err == nil && runtime.GOOS == "linux" {
 		m.Open = inspect.OpenFromChild(self, openCommand)
 		m.NVML = inspect.NVMLFromChild(self, nvmlCommand)
+		m.NVMLBrief = inspect.NVMLFromChild(self, nvmlCommand, "--brief")
 		m.NVMLTopology = inspect.NVMLFromChild(self, nvmlCommand, "--topology")
 	}
 	return m

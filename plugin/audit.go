@@ -110,7 +110,7 @@ func readPolicy(name string) (*fixes.Policy, error) {
 func auditSources() []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.HostSource, inspect.DriverSource,
-		inspect.NVMLSource, inspect.ToolkitSource, inspect.CDISource, inspect.DaemonConfigSource, inspect.ProcessesSource,
+		inspect.NVMLBriefSource, inspect.ToolkitSource, inspect.CDISource, inspect.DaemonConfigSource, inspect.ProcessesSource,
 	}
 }
 

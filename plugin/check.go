@@ -134,7 +134,7 @@ func runCheck(ctx context.Context, app *app, opts *checkOptions) error {
 
 // machine is what the image is held against: this machine, another one's snapshot, or what the flags say.
 func (o *checkOptions) machine(ctx context.Context, app *app) (*inspect.Snapshot, error) {
-	s, err := o.snapshot(ctx, app, inspect.EngineSource, inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource)
+	s, err := o.snapshot(ctx, app, inspect.EngineSource, inspect.HostSource, inspect.DriverSource, inspect.NVMLBriefSource, inspect.ToolkitSource)
 	if err != nil {
 		return nil, err
 	}

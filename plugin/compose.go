@@ -135,7 +135,7 @@ func runCompose(ctx context.Context, app *app, opts *composeOptions) error {
 	}
 	s := inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), 10*time.Second,
 		inspect.ProjectSourceFor(inspect.ProjectOptions{Always: true, Compose: &opts.files}),
-		inspect.EngineSource, inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource, inspect.CDISource)
+		inspect.EngineSource, inspect.HostSource, inspect.DriverSource, inspect.NVMLBriefSource, inspect.ToolkitSource, inspect.CDISource)
 	s.Tool = app.tool()
 	if s.Project == nil || len(s.Project.Uses) == 0 {
 		if opts.print {

@@ -105,11 +105,11 @@ func nearestID(id string) string {
 	return ""
 }
 
-// diagnoseSources are all sources there are.
-func diagnoseSources(containers []string) []inspect.Source {
+// diagnoseSources are all sources there are; gpus is the one that reads the GPUs.
+func diagnoseSources(gpus inspect.Source, containers []string) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(true), inspect.ProjectSource,
-		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
+		inspect.HostSource, inspect.DriverSource, gpus, inspect.ToolkitSource,
 		inspect.CDISource, inspect.DaemonConfigSource, inspect.DesktopConfigSource, inspect.KernelLogSource, inspect.ProcessesSource, whyEngineStopped,
 		inspect.SwarmSource,
 		inspect.InsidesSource(func(c *inspect.Container) bool { return len(c.Grant.By) > 0 }),
@@ -128,7 +128,7 @@ var whyEngineStopped = inspect.Source{Name: inspect.EngineLogSource.Name, Then: 
 
 // diagnose takes a Snapshot and judges it. A container that was asked for by name has to be in it.
 func diagnose(ctx context.Context, app *app, opts *diagnoseOptions) (*inspect.Snapshot, fixes.Diagnosis, error) {
-	s, err := opts.snapshot(ctx, app, diagnoseSources(opts.containers)...)
+	s, err := opts.snapshot(ctx, app, diagnoseSources(inspect.NVMLBriefSource, opts.containers)...)
 	if err != nil {
 		return nil, fixes.Diagnosis{}, err
 	}

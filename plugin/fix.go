@@ -160,7 +160,7 @@ func (o *fixOptions) wanted(found []fixes.Finding) []fixes.Finding {
 }
 
 func runFix(ctx context.Context, app *app, opts *fixOptions) error {
-	s, err := opts.snapshot(ctx, app, diagnoseSources(nil)...)
+	s, err := opts.snapshot(ctx, app, diagnoseSources(inspect.NVMLBriefSource, nil)...)
 	if err != nil {
 		return err
 	}
@@ -213,7 +213,7 @@ func runFix(ctx context.Context, app *app, opts *fixOptions) error {
 	if err := c.carry(ctx, plan.Name, needed, opts.consent); err != nil {
 		return c.refuse(err)
 	}
-	after := inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), opts.timeout, diagnoseSources(nil)...)
+	after := inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), opts.timeout, diagnoseSources(inspect.NVMLBriefSource, nil)...)
 	after.Tool = app.tool()
 	answer.Remaining = remaining(answer.Findings, fixes.Diagnose(after, fixes.Scope{}).Findings)
 	if c.whole == nil {

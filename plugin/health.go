@@ -153,7 +153,7 @@ func insideOf(m inspect.Machine) inspect.Machine {
 func insideSources() []inspect.Source {
 	sources := []inspect.Source{inspect.InsideSource, inspect.DriverSource}
 	if inspect.NVMLBuilt {
-		sources = append(sources, inspect.NVMLSource)
+		sources = append(sources, inspect.NVMLBriefSource)
 	}
 	return sources
 }
@@ -164,7 +164,7 @@ func (o *healthOptions) outsideSources() []inspect.Source {
 	}
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersWanted(len(o.containers) > 0, named), inspect.DeviceNodesSource, inspect.DriverSource,
-		inspect.NVMLSource, inspect.ToolkitConfigSource, inspect.InsidesSource(named),
+		inspect.NVMLBriefSource, inspect.ToolkitConfigSource, inspect.InsidesSource(named),
 	}
 }
 

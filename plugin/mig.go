@@ -84,7 +84,7 @@ func newMIGListCmd(app *app, runF func(context.Context, *migOptions) error) *cob
 }
 
 func runMIGList(ctx context.Context, app *app, opts *migOptions) error {
-	s, err := opts.snapshot(ctx, app, inspect.EngineSource, inspect.BareHostSource, inspect.DriverSource, inspect.NVMLSource, inspect.CDISource)
+	s, err := opts.snapshot(ctx, app, inspect.EngineSource, inspect.BareHostSource, inspect.DriverSource, inspect.NVMLBriefSource, inspect.CDISource)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,7 @@ var usualPace = pickPace{window: 300 * time.Millisecond, turn: 250 * time.Millis
 
 // pick chooses GPUs and takes their leases; with keep false it only looks.
 func (p *pickFlags) pick(ctx context.Context, app *app, machine inspect.Machine, leases *fixes.Leases, keep bool) (*pickedGPUs, error) {
-	sources := []inspect.Source{inspect.NVMLSource}
+	sources := []inspect.Source{inspect.NVMLBriefSource}
 	if p.prefer == fixes.PreferNVLink {
 		sources[0] = inspect.TopologySource
 	}
@@ -84,7 +84,7 @@ func (p *pickFlags) pick(ctx context.Context, app *app, machine inspect.Machine,
 		case <-time.After(p.pace.window):
 		}
 	}
-	second := inspect.Collect(ctx, machine, p.timeout, inspect.NVMLSource)
+	second := inspect.Collect(ctx, machine, p.timeout, inspect.NVMLBriefSource)
 	result := &pickedGPUs{snapshot: first}
 	leave, err := leases.Alone(ctx)
 	if err != nil {

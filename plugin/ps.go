@@ -110,7 +110,7 @@ func (o *psOptions) check(cmd *cobra.Command) error {
 func psSources(o *psOptions) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersWanted(o.all, func(c *inspect.Container) bool { return psWanted(o.filter.Value(), c) }),
-		inspect.DeviceNodesSource, inspect.NVMLSource, inspect.ToolkitConfigSource, inspect.ProcessesSource,
+		inspect.DeviceNodesSource, inspect.NVMLBriefSource, inspect.ToolkitConfigSource, inspect.ProcessesSource,
 		inspect.SwarmSource,
 	}
 }

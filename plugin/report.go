@@ -87,7 +87,7 @@ func newReportCmd(app *app, runF func(context.Context, *reportOptions) error) *c
 
 // reportSources are all that diagnose reads, and more.
 func reportSources() []inspect.Source {
-	return append(diagnoseSources(nil), inspect.EngineLogSource, inspect.TopologySource)
+	return append(diagnoseSources(inspect.NVMLSource, nil), inspect.EngineLogSource, inspect.TopologySource)
 }
 
 // gpuWords are what a line of a container's log must speak of to be in a report that was not asked to

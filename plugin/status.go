@@ -56,10 +56,10 @@ func newStatusCmd(app *app, runF func(context.Context, *statusOptions) error) *c
 }
 
 // statusSources are all parts that the screen shows.
-func statusSources() []inspect.Source {
+func statusSources(gpus inspect.Source) []inspect.Source {
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.ProjectSource,
-		inspect.HostSource, inspect.DriverSource, inspect.NVMLSource, inspect.ToolkitSource,
+		inspect.HostSource, inspect.DriverSource, gpus, inspect.ToolkitSource,
 		inspect.CDISource, inspect.DaemonConfigSource, inspect.SwarmSource, inspect.ProcessesSource,
 	}
 }
@@ -68,7 +68,11 @@ func runStatus(ctx context.Context, app *app, opts *statusOptions) error {
 	if opts.allContexts {
 		return runStatusAll(ctx, app, opts)
 	}
-	s, err := opts.snapshot(ctx, app, statusSources()...)
+	gpus := inspect.NVMLSource // JSON and templates show every figure
+	if opts.format == "" || opts.format == "table" {
+		gpus = inspect.NVMLBriefSource
+	}
+	s, err := opts.snapshot(ctx, app, statusSources(gpus)...)
 	if err != nil {
 		return err
 	}
@@ -93,7 +97,7 @@ func runStatusAll(ctx context.Context, app *app, opts *statusOptions) error {
 	var wg sync.WaitGroup
 	for i, meta := range list {
 		wg.Go(func() {
-			s := inspect.Collect(ctx, app.machine(meta.Name), opts.timeout, statusSources()...)
+			s := inspect.Collect(ctx, app.machine(meta.Name), opts.timeout, statusSources(inspect.NVMLSource)...)
 			s.Tool = app.tool()
 			answers[i] = contextAnswer{meta.Name, statusAnswer{s, fixes.Judge(s)}}
 		})

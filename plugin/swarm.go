@@ -97,7 +97,7 @@ func runSwarm(ctx context.Context, app *app, opts *swarmOptions) error {
 	}
 	sources := []inspect.Source{inspect.EngineSource, inspect.HostSource, inspect.ToolkitSource, inspect.DaemonConfigSource}
 	if opts.Enable {
-		sources = append(sources, inspect.DriverSource, inspect.NVMLSource)
+		sources = append(sources, inspect.DriverSource, inspect.NVMLBriefSource)
 	}
 	machine := app.machine(app.cli.CurrentContext())
 	s := inspect.Collect(ctx, machine, opts.timeout, sources...)

@@ -158,7 +158,7 @@ func (o *switchOptions) sources() []inspect.Source {
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.HostSource, inspect.ToolkitSource, inspect.CDISource,
 	}
 	if !o.void {
-		sources = append(sources, inspect.DriverSource, inspect.NVMLSource)
+		sources = append(sources, inspect.DriverSource, inspect.NVMLBriefSource)
 	}
 	if o.auto {
 		sources = append(sources, inspect.DaemonConfigSource)

@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 		switch {
 		case slices.Contains(os.Args, "--topology"):
 			in = strings.NewReader(inspect.TopologyRequest + "\n")
+		case slices.Contains(os.Args, "--brief"):
+			in = strings.NewReader(inspect.BriefRequest + "\n")
 		case slices.Contains(os.Args, "--stream"):
 			in = os.Stdin
 		}
@@ -68,6 +70,7 @@ func machine(t *testing.T, folder, file string) inspect.Machine {
 		Root:         inspect.Root(t.TempDir()),
 		Host:         "unix:///var/run/docker.sock",
 		NVML:         inspect.NVMLFromChild(self, child),
+		NVMLBrief:    inspect.NVMLFromChild(self, child, "--brief"),
 		NVMLTopology: inspect.NVMLFromChild(self, child, "--topology"),
 		Now:          time.Now,
 	}
@@ -123,6 +126,51 @@ func TestFigures(t *testing.T) {
 				t.Errorf("with the functions of driver 535 (-all +535):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Checks judge what is read briefly; it lacks what is named here, and nothing else.
+func TestBrief(t *testing.T) {
+	lib := built(t)
+	for _, name := range []string{"figures", "mig", "eight-h100", "lost-gpu"} {
+		t.Run(name, func(t *testing.T) {
+			file := Scenario(name)
+			if name == "figures" {
+				file = filepath.Join("testdata", "figures.scenario")
+			}
+			m := machine(t, lib.Folder, file)
+			want, got := collect(t, m, time.Minute, inspect.NVMLSource), collect(t, m, time.Minute, inspect.NVMLBriefSource)
+			for i := range want.GPUs {
+				g := &want.GPUs[i]
+				g.EnergyJoules, g.GraphicsClockMHz, g.VideoClockMHz = nil, nil, nil
+				g.MaxGraphicsClockMHz, g.MaxSMClockMHz, g.MaxMemoryClockMHz, g.MaxVideoClockMHz = nil, nil, nil, nil
+				g.PowerViolationSeconds, g.ThermalViolationSeconds, g.SyncBoostViolationSeconds = nil, nil, nil
+				g.BoardLimitViolationSeconds, g.LowUtilizationViolationSeconds, g.ReliabilityViolationSeconds = nil, nil, nil
+				if g.PCIe != nil {
+					g.PCIe.TxBytesPerSecond, g.PCIe.RxBytesPerSecond = nil, nil
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("read briefly (-whole +brief):\n%s", diff)
+			}
+		})
+	}
+}
+
+// On a real driver clients of MPS have no utilisation of their own: it is their server's. A process that is idle has 0.
+func TestUtilizationOfMPS(t *testing.T) {
+	lib := built(t)
+	file := filepath.Join(t.TempDir(), "s")
+	if err := Write(file, "driver 580.159.04\ngpu 0\nname NVIDIA H100 80GB HBM3\nprocess 4194001 compute,mps 1216MiB\nprocess 4194002 compute 66MiB sm=99 mem=100\nprocess 4194003 compute 1MiB\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := map[int]*uint32{}
+	for _, p := range collect(t, machine(t, lib.Folder, file), time.Minute, inspect.NVMLSource).GPUs[0].Processes {
+		got[p.PID] = p.GPUUtilPercent
+	}
+	of := func(v uint32) *uint32 { return &v }
+	if diff := cmp.Diff(map[int]*uint32{4194001: nil, 4194002: of(99), 4194003: of(0)}, got); diff != "" {
+		t.Errorf("utilisation (-want +got):\n%s", diff)
 	}
 }
 

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == child {
 		line := "\n"
 		if len(os.Args) > 2 {
-			line = inspect.TopologyRequest + "\n"
+			line = strings.TrimPrefix(os.Args[2], "--") + "\n"
 		}
 		if err := inspect.ServeNVML(context.Background(), strings.NewReader(line), os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -61,7 +61,8 @@ func machine(t *testing.T) inspect.Machine {
 		t.Fatal(err)
 	}
 	return inspect.Machine{Root: "/", Host: "unix:///var/run/docker.sock", Now: time.Now, Run: run,
-		NVML: inspect.NVMLFromChild(self, child), NVMLTopology: inspect.NVMLFromChild(self, child, "--topology")}
+		NVML: inspect.NVMLFromChild(self, child), NVMLBrief: inspect.NVMLFromChild(self, child, "--brief"),
+		NVMLTopology: inspect.NVMLFromChild(self, child, "--topology")}
 }
 
 func read(t *testing.T, m inspect.Machine, sources ...inspect.Source) *inspect.Snapshot {
@@ -133,7 +134,7 @@ func TestAgainstNVIDIASMI(t *testing.T) {
 			}
 			if p.GPUUtilPercent == nil {
 				t.Logf("no utilisation of single processes on this GPU")
-			} else if *p.GPUUtilPercent == 0 {
+			} else if *p.GPUUtilPercent == 0 && len(after.GPUs[i].Processes) == 1 { // another's longer kernels can leave it next to nothing
 				t.Error("our load does nothing")
 			}
 		}

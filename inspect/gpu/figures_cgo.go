@@ -13,6 +13,7 @@ import (
 func (r *nvmlReader) still(links bool) {
 	r.identity()
 	r.limits()
+	r.highestClocks()
 	r.link()
 	r.memoryFaults()
 	r.modes()
@@ -27,6 +28,11 @@ func (r *nvmlReader) figures() {
 	r.moving(allMoving)
 	r.energyAndClocks()
 	r.violations()
+	r.settle()
+}
+
+// settle reads what is left of a GPU's figures, and takes back the parts that stayed empty.
+func (r *nvmlReader) settle() {
 	r.linkNow()
 	if r.gpu.ECC != nil && *r.gpu.ECC == (ECC{}) {
 		r.gpu.ECC = nil
@@ -140,7 +146,7 @@ func (r *nvmlReader) unit(symbol string, call func() (uint32, uint32, nvml.Retur
 
 const milli = 1e-3
 
-// limits are those of power, heat and clocks.
+// limits are those of power and heat.
 func (r *nvmlReader) limits() {
 	g, d := r.gpu, r.device
 	threshold := func(t nvml.TemperatureThresholds) *int {
@@ -154,6 +160,11 @@ func (r *nvmlReader) limits() {
 			g.PowerMinLimitWatts, g.PowerMaxLimitWatts = scaled(&least, milli), scaled(&most, milli)
 		}
 	}
+}
+
+// highestClocks are looked up in tables on the GPU: 12 ms on an H100.
+func (r *nvmlReader) highestClocks() {
+	g, d := r.gpu, r.device
 	clock := func(c nvml.ClockType) *uint32 { return figureOf(r, "nvmlDeviceGetMaxClockInfo", d.GetMaxClockInfo, c) }
 	g.MaxGraphicsClockMHz, g.MaxSMClockMHz = clock(nvml.CLOCK_GRAPHICS), clock(nvml.CLOCK_SM)
 	g.MaxMemoryClockMHz, g.MaxVideoClockMHz = clock(nvml.CLOCK_MEM), clock(nvml.CLOCK_VIDEO)

@@ -49,6 +49,9 @@ func (m Moving) Request() string { return figuresWord + " " + strconv.FormatUint
 // measured tells if what goes over the links is asked for.
 func (m Moving) measured() bool { return m == 0 || m&(MovingReceived|MovingSent) != 0 }
 
+// measured tells if a request asks for what goes over the links.
+func (r request) measured() bool { return !r.brief && r.shown.measured() }
+
 func figuresAsked(line string) (Moving, bool) {
 	digits, ok := strings.CutPrefix(line, figuresWord+" ")
 	if !ok {

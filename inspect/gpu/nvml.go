@@ -28,12 +28,17 @@ type Answer struct {
 // request is what a line of input asks the child for. Shown are the figures that a view shows which has no use for
 // others, nor for the links between GPUs; 0: everything.
 type request struct {
-	topology, moving bool
-	shown            Moving
+	topology, moving, brief bool
+	shown                   Moving
 }
 
 // TopologyRequest is the line that asks the child for the wiring as well.
 const TopologyRequest = "topology"
+
+// BriefRequest is the line that asks the child to leave out what only a full listing shows and no check judges:
+// energy, the highest clocks, how long the clocks were held down, what goes over the PCIe link. On an H100 those
+// are two thirds of the time that the driver takes to answer for a GPU.
+const BriefRequest = "brief"
 
 // MovingRequest is the line that asks for no more of a GPU than what moves, where the rest was told in an answer
 // before and is the same still: see [Answer.Kept].
@@ -137,7 +142,7 @@ func ranges(numbers []int) string {
 }
 
 // Serve answers each line of input with one reading as a line of JSON, until the input ends. It is
-// what the child process does. An empty line asks for the GPUs, [TopologyRequest] for their wiring too,
+// what the child process does. An empty line asks for the GPUs, [BriefRequest] for less of them, [TopologyRequest] for their wiring too,
 // [MovingRequest] for what changed, and [Moving.Request] for some figures, which are told as a line of words where
 // they are all that is new.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
@@ -157,7 +162,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 				continue
 			}
 		}
-		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: some || lines.Text() == MovingRequest, shown: asked})); err != nil {
+		if err := enc.Encode(session.answer(request{topology: lines.Text() == TopologyRequest, moving: some || lines.Text() == MovingRequest, brief: lines.Text() == BriefRequest, shown: asked})); err != nil {
 			return err
 		}
 	}

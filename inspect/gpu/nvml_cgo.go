@@ -107,7 +107,7 @@ func (s *nvmlSession) answer(asked request) *Answer {
 			continue
 		}
 		devices[i] = device
-		if asked.shown.measured() {
+		if asked.measured() {
 			s.measure(i, device)
 		}
 		answer.GPUs = append(answer.GPUs, GPU{Index: i})
@@ -116,7 +116,7 @@ func (s *nvmlSession) answer(asked request) *Answer {
 		if device == nil {
 			continue
 		}
-		g, kept := s.gpu(i, device, asked.shown == 0)
+		g, kept := s.gpu(i, device, asked)
 		switch {
 		case !kept:
 			answer.GPUs[i] = g
@@ -126,7 +126,7 @@ func (s *nvmlSession) answer(asked request) *Answer {
 			answer.GPUs[i] = g.WithStill(s.kept[i].gpu)
 		}
 	}
-	if asked.shown.measured() {
+	if asked.measured() {
 		for i := range answer.GPUs {
 			s.addThroughput(&answer.GPUs[i])
 		}
@@ -180,7 +180,11 @@ func (s *nvmlSession) figuresAlone(asked Moving) (gpus []GPU, ok bool) {
 // gpu reads one GPU, anew what moves, and the rest where it was not read lately; kept says that it was, and that
 // it is not in what is returned. The links to other GPUs, of which each takes four questions, are read where they are
 // asked for.
-func (s *nvmlSession) gpu(index int, device nvml.Device, links bool) (g GPU, kept bool) {
+func (s *nvmlSession) gpu(index int, device nvml.Device, asked request) (g GPU, kept bool) {
+	if asked.brief {
+		return s.briefly(index, device), false
+	}
+	links := asked.shown == 0
 	if still, ok := s.kept[index]; ok && s.now().Sub(still.at) < keptFor && (still.links || !links) {
 		r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index, PCIe: still.gpu.PCIe, ECC: still.gpu.ECC}}
 		if r.figures(); r.gpu.Error == "" {
@@ -195,6 +199,21 @@ func (s *nvmlSession) gpu(index int, device nvml.Device, links bool) (g GPU, kep
 	}
 	r.figures()
 	return *r.gpu, false
+}
+
+// briefly reads one GPU without what only a full listing shows.
+func (s *nvmlSession) briefly(index int, device nvml.Device) GPU {
+	r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index}}
+	r.identity()
+	r.limits()
+	r.link()
+	r.memoryFaults()
+	r.modes()
+	r.nvlinks()
+	r.part()
+	r.moving(allMoving &^ (MovingPowerViolation | MovingThermalViolation))
+	r.settle()
+	return *r.gpu
 }
 
 // words are NVML's own for a return value. They are written here because nvmlErrorString needs the

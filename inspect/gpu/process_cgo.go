@@ -80,7 +80,7 @@ func addProcess(all []GPUProcess, p GPUProcess) []GPUProcess {
 }
 
 // processUtil adds the newest sample of each process. One without a sample did nothing in the window:
-// NVML then says "Not Found". With MIG there are no samples at all.
+// NVML then says "Not Found". With MIG there are no samples at all, and what clients of MPS do is counted as their server's.
 func (r *nvmlReader) processUtil(d nvml.Device, all []GPUProcess) {
 	if !r.known("nvmlDeviceGetProcessUtilization") {
 		return
@@ -103,7 +103,10 @@ func (r *nvmlReader) processUtil(d nvml.Device, all []GPUProcess) {
 		return &v
 	}
 	for i := range all {
-		s := newest[all[i].PID]
+		s, sampled := newest[all[i].PID]
+		if !sampled && slices.Contains(all[i].Kinds, "mps") { // the server of MPS is what the driver sees at work
+			continue
+		}
 		all[i].GPUUtilPercent, all[i].MemoryUtilPercent = percent(s.SmUtil), percent(s.MemUtil)
 		all[i].EncoderUtilPercent, all[i].DecoderUtilPercent = percent(s.EncUtil), percent(s.DecUtil)
 	}

@@ -23,13 +23,15 @@ func init() {
 	}
 }
 
-// serve is the child process: one reading as JSON, with --topology one with the wiring, or with
-// --stream one for each line of input.
+// serve is the child process: one reading as JSON, with --brief one without what only a full listing shows, with
+// --topology one with the wiring, or with --stream one for each line of input.
 func serve(args []string, in io.Reader, out, stderr io.Writer) int {
 	switch {
 	case slices.Contains(args, "--stream"):
 	case slices.Contains(args, "--topology"):
 		in = strings.NewReader(gpu.TopologyRequest + "\n")
+	case slices.Contains(args, "--brief"):
+		in = strings.NewReader(gpu.BriefRequest + "\n")
 	default:
 		in = strings.NewReader("\n")
 	}
