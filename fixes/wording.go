@@ -292,7 +292,7 @@ var aName = sync.OnceValue(func() *regexp.Regexp {
 
 // aboutGPUs are words that a text about GPUs has.
 var aboutGPUs = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|\bcdi\b|^graphics$|\bxid\b|\bmig\b`)
+	return regexp.MustCompile(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|^graphics$|\bxid\b|\bmig\b`)
 })
 
 var (
@@ -452,6 +452,21 @@ func (s *spoken) about() []string {
 	return features(words)
 }
 
+// fewWords is a text so short that a word or two decide: all false guesses on reports that nobody had tried were of such.
+const fewWords = 30
+
+// enough is how sure a guess about this text must be: twice as much where few words are all there is to go by.
+func (s *spoken) enough(usually float64) float64 {
+	words := 0
+	for _, line := range s.lines {
+		words += len(wordsOf(line.text))
+	}
+	if words < fewWords {
+		return 2 * usually
+	}
+	return usually
+}
+
 // likeliest is the answer by the words where they tell, with what symptoms show as related, else that.
 func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
 	enough, reason := sureEnough, guessUnknown
@@ -464,7 +479,7 @@ func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanatio
 	}
 	w := learnt()
 	l := w.like(words, len(s.lines))
-	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
+	if !l.tells(s.enough(enough)) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
 		return shown
 	}
 	f := guessed(l.class, reason, s.telling(l.words, l.ranked[0], l.ranked[1]))

@@ -349,7 +349,7 @@ func (s *wordingScore) count(h heard, l likeness) {
 		s.faultless++
 	}
 	switch {
-	case !l.tells(sureEnough):
+	case !l.tells(h.said.enough(sureEnough)):
 	case h.faultless():
 		s.falseAlarms++
 		s.alarms = append(s.alarms, fmt.Sprintf("%s → %s", h.ID, l.class))
