@@ -1,8 +1,10 @@
 package fixes
 
 import (
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Hint is what docker gpu says under a docker command that failed.
@@ -34,20 +36,49 @@ func HintFor(text string, flags map[string]string) (Hint, bool) {
 		if slices.Contains(notGPUAlone, f.ID) && !aboutGPU(text, flags) {
 			return Hint{}, false
 		}
-		h := Hint{ID: f.ID, Title: f.Title, Cause: f.Cause, Next: "docker gpu diagnose"}
-		if playbooks[f.ID] != nil && !leftToPeople(f.ID) {
-			h.Next = "docker gpu fix " + string(f.ID)
-		} else if entry, ok := Knowledge().Entry(f.ID); ok {
-			for _, step := range entry.Steps {
-				if step.Command != "" && step.Platform == "" && strings.HasPrefix(step.Command, "docker ") {
-					h.Next = step.Command
-					break
-				}
-			}
-		}
-		return h, true
+		return hintOf(f.ID), true
 	}
 	return Hint{}, false
+}
+
+func hintOf(id ID) Hint {
+	f := NewFinding(id)
+	h := Hint{ID: id, Title: f.Title, Cause: f.Cause, Next: "docker gpu diagnose"}
+	if playbooks[id] != nil && !leftToPeople(id) {
+		h.Next = "docker gpu fix " + string(id)
+		return h
+	}
+	entry, _ := Knowledge().Entry(id)
+	for _, step := range entry.Steps {
+		switch {
+		case step.Command == "" || step.Platform != "":
+		case step.Command == "nvidia-smi -L" || strings.HasPrefix(step.Command, "docker "):
+			h.Next = step.Command
+			return h
+		}
+	}
+	return h
+}
+
+var unresolvedDevices = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`unresolvable CDI devices ((?:[^\s,"']+[ ,]{0,2})+)`)
+})
+
+// Given is what a hint becomes by the names of the CDI devices that there are: where the GPUs are described and the one
+// that was asked for is not among them, no specification is missing.
+func (h Hint) Given(text string, devices []string) Hint {
+	const gpu = "nvidia.com/gpu="
+	found := unresolvedDevices().FindStringSubmatch(text)
+	if h.ID != "cdi-spec-missing" || found == nil || !slices.ContainsFunc(devices, func(d string) bool { return strings.HasPrefix(d, gpu) }) {
+		return h
+	}
+	for _, name := range strings.FieldsFunc(found[1], func(r rune) bool { return r == ' ' || r == ',' }) {
+		name = strings.TrimSuffix(name, ":")
+		if strings.HasPrefix(name, gpu) && !slices.Contains(devices, name) {
+			return hintOf("visible-devices-bad-index")
+		}
+	}
+	return h
 }
 
 func aboutGPU(text string, flags map[string]string) bool {

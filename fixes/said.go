@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
@@ -64,13 +65,15 @@ func driverInside(c *inspect.Container) bool {
 	})
 }
 
-var driverLibraryUnfound = regexp.MustCompile(`lib(cuda|nvidia-ml)\.so[.0-9]*\W{0,3} cannot open shared object file`)
+var driverLibraryUnfound = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`lib(cuda|nvidia-ml)\.so[.0-9]*\W{0,3} cannot open shared object file`)
+})
 
 // notLoaded is what it means when a program in a container that was given the driver's libraries finds none: they are
 // there, and its loader does not know the folder. Seen where the image's /etc/ld.so.conf has no "include
 // /etc/ld.so.conf.d/*.conf", in which the toolkit names it. Any other message comes back as it was.
 func notLoaded(c *inspect.Container, f Finding) Finding {
-	said := slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return driverLibraryUnfound.MatchString(e.Text) })
+	said := slices.ContainsFunc(f.Evidence, func(e Evidence) bool { return driverLibraryUnfound().MatchString(e.Text) })
 	if !said || len(c.Grant.Capabilities) > 0 && !slices.Contains(c.Grant.Capabilities, "compute") && !slices.Contains(c.Grant.Capabilities, "all") {
 		return f
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/docker-gpu/docker-gpu/fixes"
+	"github.com/docker-gpu/docker-gpu/inspect"
 )
 
 // hookTime is all that answering a hook may take: it stands between a user's failed command and the prompt.
@@ -46,9 +47,24 @@ func hookCall(args []string) (input string, ok bool) {
 // failureFunc asks the engine for the failure of a command that told the CLI none; "": there is none.
 type failureFunc func(context.Context, hooks.Request) string
 
+// devicesFunc are the names of the CDI devices that the engine of this machine can know; nil: they are not known.
+type devicesFunc func(context.Context) []string
+
+// localDevices reads them from the specifications' files.
+func localDevices(ctx context.Context) []string {
+	if host := os.Getenv(client.EnvOverrideHost); host != "" && !strings.HasPrefix(host, "unix://") {
+		return nil
+	}
+	s := inspect.Collect(ctx, inspect.Machine{Root: "/", Host: client.DefaultDockerHost, Now: time.Now}, hookTime/4, inspect.CDISource)
+	if s.CDI == nil {
+		return nil
+	}
+	return s.CDI.Devices
+}
+
 // answerHook prints what the docker CLI is to show under a command that failed, or nothing. It never
 // fails, never waits and never prints half an answer: whatever is odd gives silence.
-func answerHook(out io.Writer, input string, failure failureFunc) int {
+func answerHook(out io.Writer, input string, failure failureFunc, devices devicesFunc) int {
 	answer := make(chan []byte, 1)
 	go func() {
 		defer func() {
@@ -56,7 +72,7 @@ func answerHook(out io.Writer, input string, failure failureFunc) int {
 				answer <- nil
 			}
 		}()
-		answer <- hookAnswer(input, failure)
+		answer <- hookAnswer(input, failure, devices)
 	}()
 	select {
 	case data := <-answer:
@@ -68,7 +84,7 @@ func answerHook(out io.Writer, input string, failure failureFunc) int {
 	return 0
 }
 
-func hookAnswer(input string, failure failureFunc) []byte {
+func hookAnswer(input string, failure failureFunc, devices devicesFunc) []byte {
 	if len(input) > mostHookInput {
 		return nil
 	}
@@ -88,6 +104,11 @@ func hookAnswer(input string, failure failureFunc) []byte {
 	hint, ok := fixes.HintFor(text, request.Flags)
 	if !ok {
 		return nil
+	}
+	if hint.ID == "cdi-spec-missing" {
+		ctx, cancel := context.WithTimeout(context.Background(), hookTime/4)
+		defer cancel()
+		hint = hint.Given(text, devices(ctx))
 	}
 	data, err := json.Marshal(hooks.Response{Type: hooks.NextSteps, Template: hookTemplate(hint)})
 	if err != nil {

@@ -30,29 +30,33 @@ func TestHookAnswer(t *testing.T) {
 		name, input string
 		said        string // what the engine tells of the container
 		want        string // in the answer; "": silence
+		devices     []string
 	}{
-		{"no vendor", request("run", noVendor, map[string]string{"gpus": ""}), "", "docker gpu fix toolkit-not-installed"},
-		{"runtime unknown", request("run", "docker: Error response from daemon: unknown or invalid runtime name: nvidia", nil), "", "docker gpu fix runtime-not-registered"},
-		{"start", request("start", "Error response from daemon: could not select device driver \"nvidia\" with capabilities: [[gpu]]", nil), "", "toolkit-not-installed"},
-		{"compose knows the exit code only", request("compose up", "exited with code 1", nil), "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0", "cdi-spec-missing"},
-		{"compose, and the engine says nothing", request("compose up", "exited with code 1", nil), "", ""},
-		{"a program's own exit code", request("run", "exited with code 3", nil), "", ""},
-		{"start names the container only", request("start", "failed to start containers: one", nil), "could not select device driver \"nvidia\" with capabilities: [[gpu]]", "toolkit-not-installed"},
-		{"a program's own exit code, while another container failed", request("run", "exit status 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", ""},
-		{"exec's exit code", request("exec", "exited with code 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", ""},
-		{"success", request("run", "", map[string]string{"gpus": ""}), "", ""},
-		{"no GPU in it", request("run", "docker: Error response from daemon: pull access denied for foo", nil), "", ""},
-		{"no engine, no GPU in it", request("run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", nil), "", ""},
-		{"no engine, a GPU was asked for", request("run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", map[string]string{"gpus": ""}), "", "docker-daemon-not-running"},
-		{"a command that is not hooked", request("pull", noVendor, nil), "", ""},
-		{"nothing", "", "", ""},
-		{"no JSON", "hello", "", ""},
-		{"another JSON", `[1,2]`, "", ""},
-		{"other types", `{"RootCmd":1,"CommandError":{}}`, "", ""},
-		{"endless", request("run", noVendor+strings.Repeat("x", 1<<20), nil), "", ""},
-		{"binary", request("run", "\x00\xff\xfe", nil), "", ""},
+		{"no vendor", request("run", noVendor, map[string]string{"gpus": ""}), "", "docker gpu fix toolkit-not-installed", nil},
+		{"runtime unknown", request("run", "docker: Error response from daemon: unknown or invalid runtime name: nvidia", nil), "", "docker gpu fix runtime-not-registered", nil},
+		{"start", request("start", "Error response from daemon: could not select device driver \"nvidia\" with capabilities: [[gpu]]", nil), "", "toolkit-not-installed", nil},
+		{"compose knows the exit code only", request("compose up", "exited with code 1", nil), "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0", "cdi-spec-missing", nil},
+		{"a device that no specification has", request("run", "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=7", nil), "", "visible-devices-bad-index", []string{"nvidia.com/gpu=0", "nvidia.com/gpu=all"}},
+		{"a device of another vendor's specification", request("run", "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=7", nil), "", "cdi-spec-missing", []string{"acme.com/tpm=0"}},
+		{"a device that there is by now", request("run", "docker: Error response from daemon: CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0", nil), "", "cdi-spec-missing", []string{"nvidia.com/gpu=0"}},
+		{"compose, and the engine says nothing", request("compose up", "exited with code 1", nil), "", "", nil},
+		{"a program's own exit code", request("run", "exited with code 3", nil), "", "", nil},
+		{"start names the container only", request("start", "failed to start containers: one", nil), "could not select device driver \"nvidia\" with capabilities: [[gpu]]", "toolkit-not-installed", nil},
+		{"a program's own exit code, while another container failed", request("run", "exit status 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", "", nil},
+		{"exec's exit code", request("exec", "exited with code 1", nil), "unresolvable CDI devices nvidia.com/gpu=0", "", nil},
+		{"success", request("run", "", map[string]string{"gpus": ""}), "", "", nil},
+		{"no GPU in it", request("run", "docker: Error response from daemon: pull access denied for foo", nil), "", "", nil},
+		{"no engine, no GPU in it", request("run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", nil), "", "", nil},
+		{"no engine, a GPU was asked for", request("run", "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?", map[string]string{"gpus": ""}), "", "docker-daemon-not-running", nil},
+		{"a command that is not hooked", request("pull", noVendor, nil), "", "", nil},
+		{"nothing", "", "", "", nil},
+		{"no JSON", "hello", "", "", nil},
+		{"another JSON", `[1,2]`, "", "", nil},
+		{"other types", `{"RootCmd":1,"CommandError":{}}`, "", "", nil},
+		{"endless", request("run", noVendor+strings.Repeat("x", 1<<20), nil), "", "", nil},
+		{"binary", request("run", "\x00\xff\xfe", nil), "", "", nil},
 	} {
-		got := string(hookAnswer(c.input, engineSaid(c.said)))
+		got := string(hookAnswer(c.input, engineSaid(c.said), func(context.Context) []string { return c.devices }))
 		if c.want == "" {
 			if got != "" {
 				t.Errorf("%s: %s", c.name, got)
@@ -101,7 +105,7 @@ func TestHookIsSilentWhenLate(t *testing.T) {
 		done <- answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context, hooks.Request) string {
 			<-stuck
 			return noVendor
-		})
+		}, nil)
 	}()
 	select {
 	case code := <-done:
@@ -111,7 +115,7 @@ func TestHookIsSilentWhenLate(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("the hook waits for an engine that hangs")
 	}
-	if code := answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context, hooks.Request) string { panic("odd") }); code != 0 || out.Len() > 0 {
+	if code := answerHook(&out, `{"RootCmd":"compose up","CommandError":"exited with code 1"}`, func(context.Context, hooks.Request) string { panic("odd") }, nil); code != 0 || out.Len() > 0 {
 		t.Errorf("%d, %q", code, out.String())
 	}
 }
@@ -138,7 +142,7 @@ func FuzzHookAnswer(f *testing.F) {
 	f.Add(`{"RootCmd":"run","Flags":{"gpus":""},"CommandError":"no known GPU vendor found"}`)
 	f.Add(`{"RootCmd":"run","CommandError":"{{"}`)
 	f.Fuzz(func(t *testing.T, input string) {
-		data := hookAnswer(input, func(context.Context, hooks.Request) string { return input })
+		data := hookAnswer(input, func(context.Context, hooks.Request) string { return input }, func(context.Context) []string { return []string{input} })
 		if len(data) == 0 {
 			return
 		}

@@ -43,7 +43,7 @@ const exitUsage = 125
 func Main(version string, args []string) int {
 	if input, ok := hookCall(args); ok { // between a failed command and the prompt: no start-up at all
 		collectLater()
-		return answerHook(os.Stdout, input, lastFailure)
+		return answerHook(os.Stdout, input, lastFailure, localDevices)
 	}
 	if len(args) > 1 {
 		switch args[1] {
