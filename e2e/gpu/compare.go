@@ -85,9 +85,15 @@ func within(path string, before, theirs, after any) bool {
 	return y >= min(x, z)-by && y <= max(x, z)+by
 }
 
+// movesByItself are figures that are another the next moment.
+var movesByItself = regexp.MustCompile(`UtilPercent$|[tT]emperatureCelsius$|powerWatts|energyJoules|ClockMHz$|ViolationSeconds$|BytesPerSecond$`)
+
 // figures are all values of the GPUs by their paths: 0.pcie.width.
-func figures(gpus []inspect.GPU) map[string]any {
-	data, _ := json.Marshal(gpus)
+func figures(gpus []inspect.GPU) map[string]any { return figuresOf("", gpus) }
+
+// figuresOf are all values in v by their paths below root.
+func figuresOf(root string, v any) map[string]any {
+	data, _ := json.Marshal(v)
 	var tree any
 	_ = json.Unmarshal(data, &tree)
 	all := map[string]any{}
@@ -107,7 +113,7 @@ func figures(gpus []inspect.GPU) map[string]any {
 			all[strings.TrimPrefix(path, ".")] = t
 		}
 	}
-	walk("", tree)
+	walk(root, tree)
 	return all
 }
 
