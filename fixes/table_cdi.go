@@ -52,7 +52,9 @@ var tableCdi = []Entry{
 			"56\tfailed to generate (the )?CDI( sp?e?)?\\W{0,4}$\t\t\t\t!failedtogeneratecdi 1thecdi\v" +
 			"54p\t(can.?t|cannot|could ?n.?t|unable to|fail(s|ed)? to|{nt}) (generate|make|create|write|produce) .{0,16}\\bspec\t\t\\bCDI\\b\nnvidia|\\bgpu\t(updat|upgrad)\\w*[^\\n]{0,40}driver|driver[^\\n]{0,40}(updat|upgrad)\nunmarshal|conflict\t!spec\v" +
 			"60\tnvidia-cdi-refresh\\b.{0,60}\\b(fails?|failed|exits?|errors?|red|crash\\w*)\\b|(fail\\w*|error\\w*)\\b.{0,24}(Refresh NVIDIA CDI specification|nvidia-cdi-refresh)\tDeactivated successfully|Succeeded\t\t\t!nvidia-cdi-refresh !refreshnvidiacdispecification\v" +
-			"70\tCDI spec.{0,120}failed to initialize NVML: \t\t\t\t!failedtoinitializenvml:",
+			"70\tCDI spec.{0,120}failed to initialize NVML: \t\t\t\t!failedtoinitializenvml:\v" +
+			"60/5\t\\b[\\w-]*(cdi|nvctk)[\\w-]*\\.service\\b.{0,240}(Active: failed|code=exited, status=[1-9]|Failed with result exit)\t\tnvidia|nvctk\t\t!active:failed !code=exited,status=1 42 43 44 45 46 47 48 49 !failedwithresultexit\v" +
+			"62\tpattern libcuda\\.so\\.\\d[\\d.]+ not found|failed to locate libcuda\\.so\\.\\d\t\t\t\t!failedtolocatelibcuda.so.0 :1 :2 :3 :4 :5 :6 :7 :8 :9 !patternlibcuda.so.0 31 32 33 34 35 36 37 38 39",
 		Steps: []Advice{
 			{Text: "See the reason on the host", Command: "sudo nvidia-ctk --debug cdi generate > /dev/null"},
 			{Text: "Where the driver does not answer either, mend that first", Command: "nvidia-smi"},
@@ -119,13 +121,13 @@ var tableCdi = []Entry{
 		Cause:    "The engine is too old for CDI devices (below 25), or the feature is off (it must be switched on from 25.0 to 28.1).",
 		Explains: []ID{"cdi-spec-missing", "compose-too-old"},
 		packed: "" +
-			"74\tCDI (devices? )?(injection|support|is|are|was|feature).{0,40}\\b(not enabled|disabled|not supported|off|turned off|unsupported)\\b\t\tnvidia|docker|gpu|containerd|podman|buildkit|CDI device|moby|worker|daemon\t\t!cdiare $deviceare *feature *injection +s *sare +feature +injection ,s +support +upport +was *was $feature $injection %s $support $was\v" +
+			"74\tCDI (devices? )?(injection|support|is|are|was|feature).{0,40}\\b(not enabled|disabled|not supported|off|turned off|unsupported)\\b\t\tnvidia|docker|gpu|containerd|podman|buildkit|buildx|builder|CDI device|moby|worker|daemon\t\t!cdiare $deviceare *feature *injection +s *sare +feature +injection ,s +support +upport +was *was $feature $injection %s $support $was\v" +
 			"44\t(enable|switch on|turn on|activate) (the )?CDI( feature| support)?\t\tdaemon\\.json|features|docker\tunresolvable CDI\ncould not select device driver with\t!activatecdi )thecdi !enablecdi 'thecdi !switchoncdi )thecdi !turnoncdi 'thecdi\v" +
 			"74\t\\bselect (a |the |any )?(suitable )?device driver (called |named |for )?cdi\\b\t\t\t\t!selectadevicedrivercalledcdi 5di 4forcdi 4namedcdi (nydevicedrivercalledcdi 7di 6forcdi 6namedcdi *suitabledevicedrivercalledcdi ?di >forcdi >namedcdi (suitabledevicedrivercalledcdi =di <forcdi <namedcdi 'devicedrivercalledcdi 4di 3forcdi 3namedcdi 'suitabledevicedrivercalledcdi <di ;forcdi ;namedcdi 'thedevicedrivercalledcdi 7di 6forcdi 6namedcdi *suitabledevicedrivercalledcdi ?di >forcdi >namedcdi\v" +
 			"72\tadding custom device .{0,3}nvidia\\.com/gpu\t\t\tdocker[- ]compose|compose\\.ya?ml|services:|Container \\S+ +(Creat|Start)|compose up|deploy a stack|Portainer\t!addingcustomdevice\v" +
 			"66\t(nvidia\\.com/gpu=\\S+ ?:? .{0,16}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path|mode)?:? ?.{0,30}nvidia\\.com/gpu\t\\bstat \t\tdocker[- ]compose|compose\\.ya?ml|services:|compose up|deploy a stack|Portainer\t!invaliddevice !nvidia.com/gpu=\v" +
 			"64\tfeatures?.{0,10}cdi\\W{0,5}false\t\t\t\t!feature\v" +
-			"72\t\\bstat nvidia\\.com/gpu\t\tpodman (run|version|create|--version|\\d)|docker run\tdocker-compose|compose file|podman compose\t!statnvidia.com/gpu\v" +
+			"72\t\\bstat nvidia\\.com/gpu\t\tpodman (run|version|create|--version|\\d)|docker run\tdocker-compose|compose file|podman compose|compose( version)?( says| is)? v?[12]\\.\\d\t!statnvidia.com/gpu\v" +
 			"60\tenable_cdi\\W{0,5}(is |was |set |to |= ?|: ?)*(false|off|disabled)\\b|enable_cdi .{0,30}(is |was )?(not|missing|absent|unset)|\\bCDI (support|injection)?[^.\\n]{0,40}(only|first|introduced|since|from|needs|requires)[^.\\n]{0,30}(containerd|docker|podman|engine|moby)|(containerd|docker|podman|engine|moby)[^.\\n]{0,40}(only|first) (\\w+ )?CDI[^.\\n]{0,20}(since|from|with|in)\t\t\tunresolvable CDI\t!cdi\v" +
 			"70\tbad format for path: .{0,3}nvidia\\.com/gpu|invalid argument .{0,3}nvidia\\.com/gpu=\\S+ for --device\t\t\t\t!badformatforpath: !invalidargument\v" +
 			"46p\tnvidia\\.com/gpu|\\bCDI\\b\t\tdocker\n(taken|treated|read|understood) (for|as) a (path|file|device)|custom device|which (docker |engine )?version|(turn|switch)\\w* (it |cdi )?on|(look|read|search|know|car|us)\\w*\\b[^\\n]{0,30}/etc/cdi|enabl\\w*|\\bfeature\\w*|experimental|podman[^\\n]{0,60}(works?|fine|can|ok)\\b|(works?|fine|ok) (with|in|under) podman|from (which|what) version\n{prose}\tunresolv\ncompose\nfailed to generate|unmarshal|conflict\ncdi list[^\\n]{0,20}(0|no)\\b\n(updat|upgrad)\\w*[^\\n]{0,20}driver\nkubectl|cluster|operator\t!cdi !nvidia.com/gpu\v" +
