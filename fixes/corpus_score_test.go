@@ -152,7 +152,7 @@ func TestCorpusScore(t *testing.T) {
 // TestCorpusInEveryForm puts every form on the plain reports: how a text was pasted must not change the
 // answer.
 func TestCorpusInEveryForm(t *testing.T) {
-	const step = 60 // one case in so many, unless all are asked for
+	const step = 50 // one case in so many, unless all are asked for
 	for _, part := range corpusParts {
 		var sample []corpusCase
 		for i, c := range readCorpus(t, part) {
