@@ -3,7 +3,9 @@ package fixes
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,6 +167,9 @@ func mayHavePrefix(line []byte) bool {
 
 var nvrmColon = []byte("NVRM:")
 
+// saidFields are those of a structured line that hold what it says.
+var saidFields = []string{"log", "msg", "message", "MESSAGE", "text", "error", "err", "exc_info", "stack", "reason", "stderr", "detail", "details"}
+
 // message is what a line of structured JSON says, or the line where it is none.
 func message(line []byte) []byte {
 	trimmed := bytes.TrimSpace(line)
@@ -175,16 +180,36 @@ func message(line []byte) []byte {
 	if json.Unmarshal(trimmed, &fields) != nil {
 		return line
 	}
-	var said []string
-	for _, name := range []string{"log", "msg", "message", "MESSAGE", "text", "error", "err", "exc_info", "stack"} {
-		if s, ok := fields[name].(string); ok {
-			said = append(said, s)
-		}
-	}
+	said := saidIn(fields, 3, nil)
 	if len(said) == 0 {
 		return line
 	}
 	return []byte(strings.Join(said, " "))
+}
+
+// saidIn adds what fields say, and those in them: what a service tells of an event stands one level deeper.
+func saidIn(fields map[string]any, deep int, said []string) []string {
+	for _, name := range saidFields {
+		if s, ok := fields[name].(string); ok {
+			said = append(said, s)
+		}
+	}
+	if deep == 0 {
+		return said
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		switch inner := fields[name].(type) {
+		case map[string]any:
+			said = saidIn(inner, deep-1, said)
+		case []any:
+			for _, one := range inner[:min(len(inner), 8)] {
+				if of, ok := one.(map[string]any); ok {
+					said = saidIn(of, deep-1, said)
+				}
+			}
+		}
+	}
+	return said
 }
 
 // logField is what docker's json-file driver was given, or the line where another wrote it.

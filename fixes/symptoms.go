@@ -58,7 +58,10 @@ var wordClasses = strings.NewReplacer(
 )
 
 // dialect turns an expression of the table into RE2: see Symptom.
-func dialect(source string) string { return dialectReplacer.Replace(wordClasses.Replace(source)) }
+// "n.?t" ends a word: without that it would stand in each "container".
+func dialect(source string) string {
+	return dialectReplacer.Replace(strings.ReplaceAll(wordClasses.Replace(source), `n.?t`, `n.?t\b`))
+}
 
 // scanner looks for symptoms in one or several texts.
 type scanner struct {
@@ -126,7 +129,7 @@ const (
 const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
 
 // wantedThing is what they write who want something that is not there yet.
-const wantedThing = `\bplease (add|support|provide|offer|expose)\b|feature request|nothing is broken`
+const wantedThing = `\b(please|(could|can|would) you( please)?) (add|support|provide|offer|expose)\b|feature request|nothing is broken`
 
 // document is what stands in documentation, sources, lists of changes and rules of alerts. Where nobody speaks of himself
 // besides, it tells how things are, and reports no fault.
@@ -138,11 +141,16 @@ const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?(
 // somebody tells of himself, or asks.
 const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
 
+// releaseHeading is what a list of a release's changes stands under, and listItem an entry of it.
+const releaseHeading = `^ ?#+ ?(version |release )?\[?v?\d+\.\d+(\.\d+)?\b`
+
+var listItem = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*[-*•] \S`) })
+
 // shownOnly is a line that shows a message and is not where it was met: a line of a program's source, an entry of a list of
 // changes, a rule that waits for the message, a test that has passed.
 var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|added|changed|improved)(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
-		`^\s*(raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
+		`^\s*(=== (RUN|PAUSE|CONT|NAME)\b|--- (PASS|SKIP)\b|raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
 		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|[!=]= ?["'][^"']{8,}["']\)?:|\b(pytest|unittest)\.skip|\breason=["']|^\s+f?["'][^"']{16,}["']\s*\)?;?$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
 })
 
@@ -235,7 +243,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if shownOnly().Match(w.bytes(h.line)) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
+	if shownOnly().Match(w.bytes(h.line)) && !w.raised(h.line) || listItem().Match(w.bytes(h.line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
 		return
 	}
 	w.found[h.symptom] = true
@@ -243,6 +251,13 @@ func (w *window) try(h hit) {
 		entry: ref.entry, symptom: ref.symptom, weight: ref.Weight, order: w.scanner.lines + w.lines[h.line].number,
 		evidence: Evidence{Source: w.source, Line: w.lines[first].number, Text: w.excerpt(first, last, match.re())},
 	})
+}
+
+var frame = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`File "[^"]+", line \d+, in `) })
+
+// raised tells if a line of source stands below a frame of a traceback, whose message may have been cut off: it did run.
+func (w *window) raised(line int) bool {
+	return line > 0 && bytes.Contains(w.bytes(line), []byte("raise ")) && frame().Match(w.bytes(line-1))
 }
 
 // fits tells if a symptom's demands on the whole text hold, as far as the window shows it. What it demands of a person's
