@@ -133,7 +133,7 @@ const wantedThing = `\b(please|(could|can|would) you( please)?) (add|support|pro
 
 // document is what stands in documentation, sources, lists of changes and rules of alerts. Where nobody speaks of himself
 // besides, it tells how things are, and reports no fault.
-const document = `^ ?(import \w+( as \w+)?$|from [\w.]+ import |package \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
+const document = `^ ?(usage: ?|(global )?options: ?$|flags: ?$|\.PHONY: )|^ ?(import \w+( as \w+)?$|from [\w.]+ import |package \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
 
 // teaching is what teaches, lists what has changed, or speaks of a fault that is over: no message in it was met.
 const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else`
@@ -154,6 +154,31 @@ var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|[!=]= ?["'][^"']{8,}["']\)?:|\b(pytest|unittest)\.skip|\breason=["']|^\s+f?["'][^"']{16,}["']\s*\)?;?$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
 })
 
+// uneventful is a line of a tool's listing that tells of nothing: a figure of nvidia-smi -q that is nought, with or without
+// its XML, a metric that is, or what it is for; a file that nvidia-ctk found, or did without; an option and what it does.
+var uneventful = sync.OnceValue(func() *regexp.Regexp {
+	const nought = `(0|0x0+|no|n/a|none|not active|disabled|0(\.0+)? (us|ms|mib|kib|gib|%|w|c|mhz))`
+	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</[a-z_0-9]+>\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|` +
+		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$`)
+})
+
+// row is a line of a list that a tool printed: a key and its value, an assignment, a library and its path, an option and
+// what it does, a package, a target. A word alone is one, too, where it is not the rest of the line before.
+var row = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\s*[\w.()/ -]{1,48} : |^\s*[A-Za-z][\w ().-]{0,48}:(\s+\S+){0,2}\s*$|^\s*[A-Za-z_]+=\S*\s*$|\) => /|^\s*(-\w, )?--[\w.-]+(\s|,|$)|^(ii|rc|un)\s|^\s*#?\s*[\w.-]+ = |^[\w-]+:.* ##? `)
+})
+
+func (w *window) isRow(line int) bool {
+	text := w.bytes(line)
+	return row().Match(text) || len(bytes.Fields(text)) == 1 && (line == 0 || w.width(line-1) < wrappedFrom)
+}
+
+// listLines is how many lines a text has at least in which rows are of a list, and not notes of a person.
+const listLines = 25
+
+// wrappedFrom is the width from which a line may have its rest on the next one, which is no row of its own.
+const wrappedFrom = 68
+
 // discontent is what they write who praise something, or ask what to take, on the way to a fault.
 const discontent = `\b(fail\w*|crash\w*|errors?|refus\w*|stop(s|ped)|abort\w*|complain\w*|cannot|unable|reject\w*|denied|gone|missing|no longer|not (found|start|load|work|supported|compatible)\w*)\b|n.?t (start|load|work|find|see|compatible|supported)\w*\b`
 
@@ -172,6 +197,9 @@ const mereFact = 10
 func (w *window) try(h hit) {
 	ref := w.index.symptoms[h.symptom]
 	if ref.Prose && (!w.prose || w.beside && w.byProgram(h.line)) {
+		return
+	}
+	if (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
 	match := w.match[h.symptom]
@@ -243,7 +271,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if shownOnly().Match(w.bytes(h.line)) && !w.raised(h.line) || listItem().Match(w.bytes(h.line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
+	if uneventful().Match(w.bytes(h.line)) || shownOnly().Match(w.bytes(h.line)) && !w.raised(h.line) || listItem().Match(w.bytes(h.line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
 		return
 	}
 	w.found[h.symptom] = true
