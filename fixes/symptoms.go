@@ -158,9 +158,44 @@ var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 // its XML, a metric that is, or what it is for; a file that nvidia-ctk found, or did without; an option and what it does.
 var uneventful = sync.OnceValue(func() *regexp.Regexp {
 	const nought = `(0|0x0+|no|n/a|none|not active|disabled|0(\.0+)? (us|ms|mib|kib|gib|%|w|c|mhz))`
-	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</[a-z_0-9]+>\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|` +
-		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$`)
+	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</?[a-z_0-9]*>?\s*$|^\s*</?[a-z_0-9]+>\s*$|^\s*(aggregate )?uncorrectable sram sources\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|` +
+		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$|^could not locate \S+: \S+: not found|^selecting \S+ as \S+$`)
 })
+
+// isUneventful looks at a line as it stands, without what a log puts around it, and as it was before it was wrapped.
+func (w *window) isUneventful(line int) bool {
+	re := uneventful()
+	if re.Match(w.bytes(line)) || re.MatchString(canon(message(w.unprefixed(line)))) {
+		return true
+	}
+	from, to := w.wrapped(line)
+	return from < to && re.MatchString(w.join(from, to, ""))
+}
+
+// notMet tells that what stands in a line, or in those from first to last, was not met: it is shown, listed or taught.
+func (w *window) notMet(line, first, last int) bool {
+	switch {
+	case w.isUneventful(line), first < last && w.areUneventful(first, last):
+	case shownOnly().Match(w.bytes(line)) && !w.raised(line):
+	case listItem().Match(w.bytes(line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody):
+	case w.prose && !w.beside && w.somewhere(w.around(-1), teaching):
+	default:
+		return false
+	}
+	return true
+}
+
+// areUneventful tells if each of the lines is, or is a heading, whatever they say as one.
+func (w *window) areUneventful(first, last int) bool {
+	for line := first; line <= last; line++ {
+		if !w.isUneventful(line) && !heading().MatchString(canon(w.unprefixed(line))) {
+			return false
+		}
+	}
+	return true
+}
+
+var heading = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*([A-Z][\w.-]*\s*){1,4}$`) })
 
 // row is a line of a list that a tool printed: a key and its value, an assignment, a library and its path, an option and
 // what it does, a package, a target. A word alone is one, too, where it is not the rest of the line before.
@@ -271,7 +306,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if uneventful().Match(w.bytes(h.line)) || shownOnly().Match(w.bytes(h.line)) && !w.raised(h.line) || listItem().Match(w.bytes(h.line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody) || w.prose && !w.beside && w.somewhere(w.around(-1), teaching) {
+	if w.notMet(h.line, first, last) {
 		return
 	}
 	w.found[h.symptom] = true
