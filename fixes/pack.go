@@ -1,6 +1,7 @@
 package fixes
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,6 +24,19 @@ func withSymptoms(entries []Entry) []Entry {
 		entries[e].Symptoms = u.symptoms(entries[e].packed)
 	}
 	return entries
+}
+
+// SearchedTexts are the literals of all symptoms, each once: what the search goes through a text for.
+func SearchedTexts() []string {
+	known := map[string]bool{}
+	for _, e := range symptomEntries() {
+		for _, s := range e.Symptoms {
+			for _, literal := range s.Literals {
+				known[literal] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(known))
 }
 
 const mostShared = 0x7e - '!'

@@ -6,12 +6,10 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -55,16 +53,12 @@ func writeTrainingLog(file string, size int, line string) error {
 
 // searchTexts writes the texts that the search of explain looks for, for grep, and counts them.
 func searchTexts(b bench) (file string, count int, err error) {
-	known := map[string]bool{}
-	for _, e := range fixes.Knowledge().Entries {
-		for _, s := range e.Symptoms {
-			for _, literal := range s.Literals {
-				known[literal] = true
-			}
-		}
+	texts := fixes.SearchedTexts()
+	if len(texts) < 1000 {
+		return "", 0, fmt.Errorf("only %d texts are searched for", len(texts))
 	}
 	file = filepath.Join(b.scratch, "patterns")
-	return file, len(known), os.WriteFile(file, []byte(strings.Join(slices.Sorted(maps.Keys(known)), "\n")+"\n"), 0o600)
+	return file, len(texts), os.WriteFile(file, []byte(strings.Join(texts, "\n")+"\n"), 0o600)
 }
 
 // grepFor counts the lines that have one of the texts. Into /dev/null grep would stop at its first match.
