@@ -26,7 +26,8 @@ type Entry struct {
 
 // Symptom is a message that shows a root cause. Its expressions are RE2 in a dialect made for messages
 // that people copy from terminals: case does not count; quotes and backslashes are taken out of text and
-// expression alike; a blank stands for any blanks, a line wrap or none. Names in braces are classes of words.
+// expression alike; a blank stands for any blanks, a line wrap or none. Names in braces are classes of words. Where Match
+// has groups named one and other, what they take has to differ: RE2 cannot compare.
 type Symptom struct {
 	Match  string   `yaml:"match"`
 	Unless string   `yaml:"unless,omitempty"` // not where this matches the same message

@@ -280,6 +280,9 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
+	if strings.Contains(ref.Match, "(?P<other>") && !differ(match.re(), text) {
+		return
+	}
 	if ref.Unless != "" {
 		unless := patternOf(ref.Unless, "i")
 		if w.matches(unless, text) {
@@ -321,6 +324,12 @@ var frame = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Fi
 // raised tells if a line of source stands below a frame of a traceback, whose message may have been cut off: it did run.
 func (w *window) raised(line int) bool {
 	return line > 0 && bytes.Contains(w.bytes(line), []byte("raise ")) && frame().Match(w.bytes(line-1))
+}
+
+// differ tells if the groups one and other of an expression take different texts.
+func differ(re *regexp.Regexp, text string) bool {
+	found := re.FindStringSubmatch(text)
+	return found != nil && found[re.SubexpIndex("one")] != found[re.SubexpIndex("other")]
 }
 
 // fits tells if a symptom's demands on the whole text hold, as far as the window shows it. What it demands of a person's
