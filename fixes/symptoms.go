@@ -203,8 +203,16 @@ var row = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^\s*[\w.()/ -]{1,48} : |^\s*[A-Za-z][\w ().-]{0,48}:(\s+\S+){0,2}\s*$|^\s*[A-Za-z_]+=\S*\s*$|\) => /|^\s*(-\w, )?--[\w.-]+(\s|,|$)|^(ii|rc|un)\s|^\s*#?\s*[\w.-]+ = |^[\w-]+:.* ##? `)
 })
 
+// trouble are words of a message, whatever the form of its line.
+var trouble = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)error|fail|fatal|exception|cannot|can.t|could not|unable|denied|refus|not (found|permitted|support)|no such|invalid|missing|unknown|unsupported|killed|abort|crash`)
+})
+
 func (w *window) isRow(line int) bool {
 	text := w.bytes(line)
+	if trouble().Match(text) {
+		return false
+	}
 	return row().Match(text) || len(bytes.Fields(text)) == 1 && (line == 0 || w.width(line-1) < wrappedFrom)
 }
 
