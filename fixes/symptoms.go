@@ -242,9 +242,6 @@ func (w *window) try(h hit) {
 	if ref.Prose && (!w.prose || w.beside && w.byProgram(h.line)) {
 		return
 	}
-	if (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
-		return
-	}
 	match := w.match[h.symptom]
 	if match == nil {
 		match = patternOf(ref.Match, "i")
@@ -317,7 +314,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if w.notMet(h.line, first, last) {
+	if w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
 	w.found[h.symptom] = true
