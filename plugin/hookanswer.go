@@ -50,9 +50,15 @@ type failureFunc func(context.Context, hooks.Request) string
 // devicesFunc are the names of the CDI devices that the engine of this machine can know; nil: they are not known.
 type devicesFunc func(context.Context) []string
 
+// engineElsewhere tells if the environment names an engine that is not of this machine.
+func engineElsewhere() bool {
+	host := os.Getenv(client.EnvOverrideHost)
+	return host != "" && !strings.HasPrefix(host, "unix://")
+}
+
 // localDevices reads them from the specifications' files.
 func localDevices(ctx context.Context) []string {
-	if host := os.Getenv(client.EnvOverrideHost); host != "" && !strings.HasPrefix(host, "unix://") {
+	if engineElsewhere() {
 		return nil
 	}
 	s := inspect.Collect(ctx, inspect.Machine{Root: "/", Host: client.DefaultDockerHost, Now: time.Now}, hookTime/4, inspect.CDISource)
@@ -147,7 +153,7 @@ func hookTemplate(h fixes.Hint) string {
 // start names, or of the compose project around the working directory. "" where there is none, or the engine does not
 // answer in time. Another container's failure is never told.
 func lastFailure(ctx context.Context, request hooks.Request) string {
-	if host := os.Getenv(client.EnvOverrideHost); host != "" && !strings.HasPrefix(host, "unix://") {
+	if engineElsewhere() {
 		return "" // another machine's engine does not answer in time
 	}
 	dockerCLI, err := command.NewDockerCli(command.WithBaseContext(ctx), command.WithCombinedStreams(io.Discard))

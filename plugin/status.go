@@ -56,7 +56,11 @@ func newStatusCmd(app *app, runF func(context.Context, *statusOptions) error) *c
 }
 
 // statusSources are all parts that the screen shows.
-func statusSources(gpus inspect.Source) []inspect.Source {
+func statusSources(format string) []inspect.Source {
+	gpus := inspect.NVMLSource // JSON and templates show every figure
+	if format == "" || format == "table" {
+		gpus = inspect.NVMLBriefSource
+	}
 	return []inspect.Source{
 		inspect.EngineSource, inspect.ContainersSource(false), inspect.ProjectSource,
 		inspect.HostSource, inspect.DriverSource, gpus, inspect.ToolkitSource,
@@ -68,11 +72,7 @@ func runStatus(ctx context.Context, app *app, opts *statusOptions) error {
 	if opts.allContexts {
 		return runStatusAll(ctx, app, opts)
 	}
-	gpus := inspect.NVMLSource // JSON and templates show every figure
-	if opts.format == "" || opts.format == "table" {
-		gpus = inspect.NVMLBriefSource
-	}
-	s, err := opts.snapshot(ctx, app, statusSources(gpus)...)
+	s, err := opts.snapshot(ctx, app, statusSources(opts.format)...)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func runStatusAll(ctx context.Context, app *app, opts *statusOptions) error {
 	var wg sync.WaitGroup
 	for i, meta := range list {
 		wg.Go(func() {
-			s := inspect.Collect(ctx, app.machine(meta.Name), opts.timeout, statusSources(inspect.NVMLSource)...)
+			s := inspect.Collect(ctx, app.machine(meta.Name), opts.timeout, statusSources(opts.format)...)
 			s.Tool = app.tool()
 			answers[i] = contextAnswer{meta.Name, statusAnswer{s, fixes.Judge(s)}}
 		})

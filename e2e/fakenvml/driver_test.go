@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,31 +19,16 @@ import (
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 	"github.com/docker-gpu/docker-gpu/inspect/gpu"
+	"github.com/docker-gpu/docker-gpu/plugin/nvmlchild"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // child is the command by which the test binary stands in for docker-gpu's NVML child: it really loads the
 // library, by the loader's path of its environment.
-const child = "__nvml"
+const child = nvmlchild.Command
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == child {
-		var in io.Reader = strings.NewReader("\n")
-		switch {
-		case slices.Contains(os.Args, "--topology"):
-			in = strings.NewReader(inspect.TopologyRequest + "\n")
-		case slices.Contains(os.Args, "--brief"):
-			in = strings.NewReader(inspect.BriefRequest + "\n")
-		case slices.Contains(os.Args, "--stream"):
-			in = os.Stdin
-		}
-		if err := inspect.ServeNVML(context.Background(), in, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	var err error
 	if folder, err = os.MkdirTemp("", "fakenvml"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -74,6 +58,14 @@ func machine(t *testing.T, folder, file string) inspect.Machine {
 		NVMLTopology: inspect.NVMLFromChild(self, child, "--topology"),
 		Now:          time.Now,
 	}
+}
+
+// scenario is a machine's, or that of this folder in which each figure has a value of its own.
+func scenario(name string) string {
+	if name == "figures" {
+		return filepath.Join("testdata", "figures.scenario")
+	}
+	return Scenario(name)
 }
 
 // collect reads the GPUs; a deadline is for the one case that is to meet it.
@@ -115,10 +107,7 @@ func TestFigures(t *testing.T) {
 	lib := built(t)
 	for _, name := range []string{"figures", "mig", "rtx-laptop", "tesla-t4-535"} {
 		t.Run(name, func(t *testing.T) {
-			file := Scenario(name)
-			if name == "figures" {
-				file = filepath.Join("testdata", "figures.scenario")
-			}
+			file := scenario(name)
 			s := collect(t, machine(t, lib.Folder, file), time.Minute, inspect.NVMLSource)
 			golden(t, name, s)
 			old := collect(t, machine(t, lib.Driver535, file), time.Minute, inspect.NVMLSource)
@@ -134,10 +123,7 @@ func TestBrief(t *testing.T) {
 	lib := built(t)
 	for _, name := range []string{"figures", "mig", "eight-h100", "lost-gpu"} {
 		t.Run(name, func(t *testing.T) {
-			file := Scenario(name)
-			if name == "figures" {
-				file = filepath.Join("testdata", "figures.scenario")
-			}
+			file := scenario(name)
 			m := machine(t, lib.Folder, file)
 			want, got := collect(t, m, time.Minute, inspect.NVMLSource), collect(t, m, time.Minute, inspect.NVMLBriefSource)
 			for i := range want.GPUs {

@@ -85,9 +85,6 @@ func within(path string, before, theirs, after any) bool {
 	return y >= min(x, z)-by && y <= max(x, z)+by
 }
 
-// movesByItself are figures that are another the next moment.
-var movesByItself = regexp.MustCompile(`UtilPercent$|[tT]emperatureCelsius$|powerWatts|energyJoules|ClockMHz$|ViolationSeconds$|BytesPerSecond$`)
-
 // figures are all values of the GPUs by their paths: 0.pcie.width.
 func figures(gpus []inspect.GPU) map[string]any { return figuresOf("", gpus) }
 

@@ -10,10 +10,12 @@ import (
 )
 
 // still reads what a GPU is and how it is set.
-func (r *nvmlReader) still(links bool) {
+func (r *nvmlReader) still(links, brief bool) {
 	r.identity()
 	r.limits()
-	r.highestClocks()
+	if !brief {
+		r.highestClocks()
+	}
 	r.link()
 	r.memoryFaults()
 	r.modes()
@@ -23,16 +25,15 @@ func (r *nvmlReader) still(links bool) {
 }
 
 // figures reads what moves, on top of what stands still.
-func (r *nvmlReader) figures() {
+func (r *nvmlReader) figures(brief bool) {
 	r.part() // what is kept of a GPU is not written to
-	r.moving(allMoving)
-	r.energyAndClocks()
-	r.violations()
-	r.settle()
-}
-
-// settle reads what is left of a GPU's figures, and takes back the parts that stayed empty.
-func (r *nvmlReader) settle() {
+	if brief {
+		r.moving(allMoving &^ (MovingPowerViolation | MovingThermalViolation))
+	} else {
+		r.moving(allMoving)
+		r.energyAndClocks()
+		r.violations()
+	}
 	r.linkNow()
 	if r.gpu.ECC != nil && *r.gpu.ECC == (ECC{}) {
 		r.gpu.ECC = nil

@@ -181,39 +181,21 @@ func (s *nvmlSession) figuresAlone(asked Moving) (gpus []GPU, ok bool) {
 // it is not in what is returned. The links to other GPUs, of which each takes four questions, are read where they are
 // asked for.
 func (s *nvmlSession) gpu(index int, device nvml.Device, asked request) (g GPU, kept bool) {
-	if asked.brief {
-		return s.briefly(index, device), false
-	}
 	links := asked.shown == 0
 	if still, ok := s.kept[index]; ok && s.now().Sub(still.at) < keptFor && (still.links || !links) {
 		r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index, PCIe: still.gpu.PCIe, ECC: still.gpu.ECC}}
-		if r.figures(); r.gpu.Error == "" {
+		if r.figures(asked.brief); r.gpu.Error == "" {
 			return *r.gpu, true
 		}
 	}
 	delete(s.kept, index) // a GPU that fails tells no more than it still answers
 	r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index}}
-	r.still(links)
-	if r.gpu.Error == "" {
+	r.still(links, asked.brief)
+	if r.gpu.Error == "" && !asked.brief {
 		s.kept[index] = keptGPU{*r.gpu, links, s.now()}
 	}
-	r.figures()
+	r.figures(asked.brief)
 	return *r.gpu, false
-}
-
-// briefly reads one GPU without what only a full listing shows.
-func (s *nvmlSession) briefly(index int, device nvml.Device) GPU {
-	r := &nvmlReader{nvmlSession: s, device: device, gpu: &GPU{Index: index}}
-	r.identity()
-	r.limits()
-	r.link()
-	r.memoryFaults()
-	r.modes()
-	r.nvlinks()
-	r.part()
-	r.moving(allMoving &^ (MovingPowerViolation | MovingThermalViolation))
-	r.settle()
-	return *r.gpu
 }
 
 // words are NVML's own for a return value. They are written here because nvmlErrorString needs the
