@@ -101,6 +101,9 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 			w.prose = w.prose && !w.forgotten && len(w.buf) <= proseMax
 			w.beside = w.prose && w.logLines() >= logLines
 			w.look(len(w.buf) + 1)
+			if w.prose {
+				w.compare()
+			}
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
