@@ -2,6 +2,7 @@ package fixes
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -161,5 +162,15 @@ func (s *session) tell(id ID, weight int, lines ...int) {
 		}
 	}
 }
+
+// refute says that what is there is as it has to be, whatever patterns make of the same lines.
+func (s *session) refute(id ID) {
+	s.signs = slices.DeleteFunc(s.signs, func(sign sign) bool {
+		return s.index.entries[sign.entry].ID == id && sign.evidence.Source == s.source && sign.weight <= refutedMax
+	})
+}
+
+// refutedMax is the weight up to which a pattern may have taken two healthy outputs for a fault.
+const refutedMax = 66
 
 var anything = lazy(`^`)

@@ -365,7 +365,7 @@ var tableGpuNotDetected = []Entry{
 			"74\t(docker|engine|daemon|dockerd) (was|has|had|is)(n.?t| not|n.?t been| not been| never)( yet)?( been)? (restarted|reloaded)\t\tnvidia|gpu|cdi\t\t!reloaded #started\v" +
 			"70\t(daemon\\.json|config(uration)? file) .{0,60}(newer|later|after|changed since) .{0,60}(engine|docker|daemon).{0,20}(start|restart|running)\t\tnvidia|gpu|cdi\t\t!configfile 'urationfile !daemon.json\v" +
 			"66\t(unknown|invalid) (or invalid )?runtime (name|specified):? nvidia\t\t\\b(docker|dockerd|daemon|engine)\\b([^.;\\n]|\\.\\w){0,40}\\b(up|running\\)?|started|active)( \\w+)? (since|before|for (\\w+ )?(\\d+|many|some|several|two|three|weeks|days|months)\\b|\\d+ (weeks|days|months))\tsystemctl (restart|reload) docker|service docker restart|restarted (the )?docker\t!invalidruntimename:nvidia 3nvidia /specified:nvidia 8nvidia !unknownruntimename:nvidia 3nvidia /specified:nvidia 8nvidia\v" +
-			"66\tRuntimes: .{3,120}\tRuntimes: ([\\w.]+,? ){0,4}nvidia( |,|$)\tdaemon\\.json\nnvidia-container-runtime|runtimes?[^\\n]{0,20}nvidia\tdaemon\\.json\\W{0,4} ?No such file|no (/etc/docker/)?daemon\\.json\nsystemctl (restart|reload) docker|service docker restart|restarted (the )?docker\nDocker Desktop|docker-desktop\nsnap\n\\bcdi\\W{0,5}false\t!runtimes:\v" +
+			"66\tRuntimes: .{3,120}\tRuntimes: ([\\w.]+,? ){0,4}nvidia( |,|$)\tdaemon\\.json\nnvidia-container-runtime|runtimes?[^\\n]{0,20}nvidia\tdaemon\\.json\\W{0,4} ?No such file|no (/etc/docker/)?daemon\\.json\nsystemctl (restart|reload) docker|service docker restart|restarted (the )?docker\nDocker Desktop|docker-desktop\nsnap\nRuntimes: ([\\w.]+,? ){0,4}nvidia\\b\n\\bcdi\\W{0,5}false\t!runtimes:\v" +
 			"60\tdaemon\\.json|nvidia-ctk runtime configure\t\t(unknown|invalid) (or invalid )?runtime (name|specified):? nvidia|docker info[^\\n]{0,80}(not|no|only|without|still)[^\\n]{0,40}(nvidia|runc|runtime)\n(added|edited|wrote|written|configured|put|changed|modified|ran|saved|updated|registered|created|followed|executed|Wrote updated config)\t(restart|reload|reboot)\\w*\nDocker Desktop|docker-desktop\nsnap\nrootless|/run/user\npodman|containerd/config|kube\ninvalid character\t!daemon.json !nvidia-ctkruntimeconfigure\v" +
 			"62\tpath: ?\\S*nvidia-container-runtime\t\t(unknown|invalid) (or invalid )?runtime (name|specified):? nvidia\tsystemctl (restart|reload) docker|service docker (restart|reload)|restart(ed|ing)? (the )?(docker|engine|daemon)|docker (was|has been) restarted|rebooted|after a reboot\nDocker Desktop|docker-desktop\nsnap\nrootless|/run/user\npodman|containerd/config|kube\t!nvidia-container-runtime\v" +
 			"62\t(dockerd|docker|docker engine|docker daemon|the engine|the daemon) (was |has been |is |had been |had )?(last )?(started|running|up|launched)\\b.{0,40}(before|earlier than|prior to|since|for \\d+)\t\tdaemon\\.json|nvidia-ctk runtime configure\nnvidia\n(edit|chang|add|writ|wrote|modif|mtime|newer|later|configur)\\w*\trestarted|systemctl (restart|reload) docker\nDocker Desktop\nsnap\t!earlierthan !for !priorto !since\v" +
@@ -550,6 +550,7 @@ var tableGpuNotDetected = []Entry{
 		Cause:    "The GPU is bound to another kernel driver, such as vfio-pci for virtual machines, so the NVIDIA driver cannot use it.",
 		Explains: []ID{"driver-module-not-loaded", "no-nvidia-gpu", "gpu-init-failed", "driver-not-installed", "cdi-generation-failed", "nouveau-loaded"},
 		packed: "" +
+			"60\t^[0-9a-f:.]{7,12} vfio-pci \\(\t\tdriverctl\t\t!vfio-pci(\v" +
 			"80\tKernel driver in use: (vfio-pci|pci-stub|nova(_core|-core|drm)?|xen-pciback|pciback|uio_pci_generic|nvidia-?fb|rivafb)\t\tnvidia|10de|gpu\t\t!kerneldriverinuse:nova 4vidia-fb 9fb 3pci-stub 6back 3rivafb 3uio_pci_generic 3vfio-pci 3xen-pciback\v" +
 			"66\tvfio-pci [0-9a-f:.]{7,12}: \t\tnvidia|10de\t\t!vfio-pci\v" +
 			"70\t(bound to|held by|claimed by|attached to|grabbed by|using|owned by) (the )?(vfio(-pci)?|pci-stub|nova[-_]?core|nova)( driver)?\\b\t(not|n.?t|never|no longer) (bound|held|claimed|attached|grabbed|using|owned)\tnvidia|gpu|10de\t\t!nova !pci-stub !vfio\v" +
@@ -811,6 +812,7 @@ var tableGpuNotDetected = []Entry{
 		Cause:    "The framework in this container is a build for the CPU only, so it never looks for a GPU.",
 		Explains: []ID{"gpu-not-requested"},
 		packed: "" +
+			"76\t^\\(\\d\\.\\d+\\.\\d+, None\\)|^\\d\\.\\d+\\.\\d+ None( False)?$\t\ttorch\\.version\\.cuda\t\t!none\v" +
 			"56\tdoesn.?t have NCCL built|server does not support GPUs|Unknown backend:? gpu requested\t\t\t\t!serverdoesnotsupportgpus !thavencclbuilt !unknownbackend:gpurequested /gpurequested\v" +
 			"72\tTorch not compiled with CUDA enabled\t\t\t\t!torchnotcompiledwithcudaenabled\v" +
 			"66\t\\b\\d+\\.\\d+\\.\\d+\\S{0,12}\\+cpu\\b\t\t\t\t!+cpu\v" +

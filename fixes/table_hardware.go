@@ -9,6 +9,7 @@ var tableHardware = []Entry{
 		Cause:    "The GPU has fallen off the PCI bus and no longer answers the driver.",
 		Explains: []ID{"xid-error", "gpu-init-failed", "driver-not-answering", "cgroup-device-lost", "gpu-reset-required", "cuda-driver-too-old", "gpu-not-requested", "nccl-problem", "uvm-broken", "no-nvidia-gpu", "cdi-generation-failed", "ecc-error"},
 		packed: "" +
+			"62\tERR! +ERR! +ERR!\t\t\t\t!err!err!err!\v" +
 			"66\tnvidia-container-cli: \\w+ error: nvml error: unknown error\t\t\tRmInit|rm_init\t!nvidia-container-cli:\v" +
 			"84\t\\b(GPU|NVRM|Xid|card)\\b.{0,120}(fallen|falls?|fell|dropp?(ed|s)?|falling) off (of )?the (PCIe? ?)?bus|(fallen|falls?|fell|dropp?(ed|s)?|falling) off (of )?the (PCIe? ?)?bus.{0,80}\\bGPU\t\t\t\t!dropedoffofthebus /pcibus 2ebus *thebus -pcibus 0ebus %offofthebus -pcibus 0ebus (thebus +pcibus .ebus %pedoffofthebus 0pcibus 3ebus +thebus .pcibus 1ebus &offofthebus .pcibus 1ebus )thebus ,pcibus /ebus &soffofthebus /pcibus 2ebus *thebus -pcibus 0ebus %soffofthebus .pcibus 1ebus )thebus ,pcibus /ebus !fallenoffofthebus /pcibus 2ebus *thebus -pcibus 0ebus %ingoffofthebus 0pcibus 3ebus +thebus .pcibus 1ebus %offofthebus -pcibus 0ebus (thebus +pcibus .ebus %soffofthebus .pcibus 1ebus )thebus ,pcibus /ebus \"elloffofthebus -pcibus 0ebus (thebus +pcibus .ebus\v" +
 			"82\t\\bGPU is lost\t\t\tWebGL|WebGPU|chrom(e|ium)|D3D|DXGI|DirectX\t!gpuislost\v" +
@@ -99,6 +100,7 @@ var tableHardware = []Entry{
 		Cause:    "The GPU has met an error after which it works again only when it has been reset.",
 		Explains: []ID{"xid-error", "gpu-not-requested", "cgroup-device-lost", "compute-mode-exclusive", "uvm-broken"},
 		packed: "" +
+			"66\t(Reset Required|Drain and Reset Recommended) ?: Yes\t\t\t\t!drainandresetrecommended !resetrequired\v" +
 			"74\tGPU \\S{1,20} requires (a )?reset|Recovery action: ?\\d+ \\((GPU_RESET|NODE_REBOOT|DRAIN_AND_RESET)\t\t\t\t!recoveryaction: #quiresareset )reset\v" +
 			"76\tGPU requires (a )?reset|GPU reset (is )?required|ERROR_RESET_REQUIRED|NVMLError_ResetRequired\t(Reset (is )?Required|RESET_REQUIRED)\\W{0,20}(No\\b|0\\b|false)\t\t\t!error_reset_required !requiresareset )reset #setisrequired &required\v" +
 			"78\tXid\\W{0,3}\\([^)]{5,40}\\):? ?154\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b154\\b\t\t\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!)154 \":154 !xid\v" +
@@ -199,6 +201,7 @@ var tableHardware = []Entry{
 		Cause:    "The GPU is in MIG mode and has no instances to compute on, or the request does not name one of them.",
 		Explains: []ID{"gpu-not-requested", "device-permission-denied", "visible-devices-bad-index", "gpu-init-failed", "uvm-broken"},
 		packed: "" +
+			"66/3\tMIG Mode Current ?: (?P<one>Enabled|Disabled) Pending ?: (?P<other>Enabled|Disabled)\t\t\t\t!migmodecurrent:disabledpending:disabled @enabled 0enabledpending:disabled ?enabled\v" +
 			"72\tCDI spec for MIG id|MIG mode change pending|error setting MIGConfig|mig-parted\\S* .{0,30}(error|fail)|MIG-\\S+: unknown device|driver/nvidia/capabilities\\S*: no such file|cannot enable mig-(config|monitor)|Unable to enable MIG mode|MIG configuration failed|has no MIG devices configured|at least one device with migEnabled\t\t\t\t!:unknowndevice !atleastonedevicewithmigenabled !cannotenablemig-config 1monitor \"dispecformigid !driver/nvidia/capabilities !errorsettingmigconfig !hasnomigdevicesconfigured !migconfigurationfailed $modechangepending !parted !unabletoenablemigmode\v" +
 			"64\tUnable to destroy (a )?(GPU|compute) instance\t\t\t\t!unabletodestroyacomputeinstance 1gpuinstance 0computeinstance 0gpuinstance\v" +
 			"74\tNo MIG devices found\t\t\t\t!nomigdevicesfound\v" +
@@ -236,6 +239,7 @@ var tableHardware = []Entry{
 		Cause:    "The GPU is in an exclusive compute mode, and another process holds it.",
 		Explains: []ID{"gpu-not-requested"},
 		packed: "" +
+			"66\tCompute ?Mode ?: Prohibited|Prohibited +\\|$|^\\d+, Prohibited$\t\t\t\t!,prohibited !computemode:prohibited !prohibited|\v" +
 			"62\tCUDA-capable devices are busy|already in use by a different thread\t\t\t\\bMPS\\b|nvidia-cuda-mps\t!alreadyinusebyadifferentthread !cuda-capabledevicesarebusy\v" +
 			"68\tCUDA-capable device\\(?s?\\)? (is|are|is/are) busy or unavailable\t\t\t\\bMPS\\b|nvidia-cuda-mps\nGPU requires reset\t!cuda-capabledevice()arebusyorunavailable 5is/arebusyorunavailable 7busyorunavailable 4arebusyorunavailable 4is/arebusyorunavailable 6busyorunavailable 4s)arebusyorunavailable 6is/arebusyorunavailable 8busyorunavailable 5arebusyorunavailable 5is/arebusyorunavailable 7busyorunavailable 3)arebusyorunavailable 4is/arebusyorunavailable 6busyorunavailable 3arebusyorunavailable 3is/arebusyorunavailable 5busyorunavailable 3s)arebusyorunavailable 5is/arebusyorunavailable 7busyorunavailable 4arebusyorunavailable 4is/arebusyorunavailable 6busyorunavailable\v" +
 			"60\tbusy or unavailable\t\tcuda|gpu\t\\bMPS\\b|nvidia-cuda-mps\t!busyorunavailable\v" +

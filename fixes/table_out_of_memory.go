@@ -149,6 +149,7 @@ var tableOutOfMemory = []Entry{
 	{ID: "host-out-of-memory", Title: "The host's memory ended, not the GPU's", Severity: "error",
 		Cause: "The container or the host ran out of main memory and the kernel killed the process.",
 		packed: "" +
+			"56\t^oom_(group_)?kill [1-9]\\d*$\t\tmemory\\.events|memory\\.oom_control\t\t!oom_group_kill1 /2 /3 /4 /5 /6 /7 /8 /9 %kill1 )2 )3 )4 )5 )6 )7 )8 )9\v" +
 			"70\tOut of memory: Kill(ed)? process\t\t\t\t!outofmemory:killedprocess 1process\v" +
 			"72\tMemory cgroup out of memory\t\t\t\t!memorycgroupoutofmemory\v" +
 			"66\twas sent SIGKILL! Perhaps out of mem|sending SIG(TERM|KILL) to process \\d+.{0,40}(badness|VmRSS|oom_score)|low memory! at or below SIG\t\t\t\t!lowmemory!atorbelowsig !sendingsigkilltoprocess +termtoprocess !wassentsigkill!perhapsoutofmem\v" +

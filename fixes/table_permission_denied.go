@@ -76,6 +76,7 @@ var tablePermissionDenied = []Entry{
 	{ID: "docker-daemon-not-running", Title: "No engine answers", Severity: "error",
 		Cause: "The docker command reaches no engine at the address it uses, because none runs there.",
 		packed: "" +
+			"60\tdocker\\.service +loaded failed failed\t\t\t\t!docker.serviceloadedfailedfailed\v" +
 			"60\tCannot connect to the Docker daemon\t\t\t\t!cannotconnecttothedockerdaemon\v" +
 			"60\tIs the docker daemon running\t\t\t\t!isthedockerdaemonrunning\v" +
 			"60\tfailed to connect to the docker API\t\t\t\t!failedtoconnecttothedockerapi\v" +
@@ -265,6 +266,8 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The engine was installed as a snap, whose confinement hides the host's NVIDIA driver and toolkit from it.",
 		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "runtime-binary-missing", "gpu-not-requested", "docker-not-restarted", "ldconfig-missing", "docker-daemon-not-running", "library-mount-in-image", "cdi-spec-missing"},
 		packed: "" +
+			"30\tDocker Root Dir: /var/snap/docker\t\t\t\t!dockerrootdir:/var/snap/docker\v" +
+			"60\tsnap\\.docker\\.dockerd\\.service +loaded active\t\tUnit docker\\.service (could not be |not )found\t\t!snap.docker.dockerd.serviceloadedactive\v" +
 			"66p\t\\b(with|by|from|via|as a|the) snap\\b|\\bsnap (install|package|version|docker)|\\bsnap.?s docker\\b\t\tdocker\nnvidia|gpu|cuda\n(not|n.?t|never|cannot|unable|fail\\w*|refus\\w*|unknown|error|invisible|missing)\\b\tremoved (the )?snap|snap remove|not (the |from )?(a )?snap|instead of (the )?snap|chromium|firefox|nextcloud|microk8s\t!asasnap !bysnap !fromsnap !sdocker \"napdocker %install %package %version !thesnap !viasnap !withsnap\v" +
 			"68\t/(var/)?snap/(bin/)?docker\\b|snap\\.docker\\.dockerd|snap (install|run|restart|logs|connect|refresh) docker|snap\\.docker\\b\t\tcould not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices|nvidia runtime|no nvidia|--gpus\t\t!/snap/bin/docker 'docker !snap.docker %connectdocker %installdocker %logsdocker %refreshdocker 'startdocker &undocker\v" +
 			"64\t(snap (version|package|build|install(ation|ed)?|edition|docker)|docker (from |via |by |as |through |in )?(the |a |ubuntu.?s? )?snap|snapped docker|snapd? docker|snap list|(is|was|got|have|uses?|chose|picked) (it )?(as |from |via )?(the|a) snap\\b)\t\tcould not select device driver|nvidia-container|libnvidia|unknown or invalid runtime|Unknown runtime|runtime name|libcuda|no known GPU vendor|NVML|nvidia-smi|CUDA|CDI devices\tremoved (the )?snap|snap remove|not (the |from )?snap\t!snap\v" +
