@@ -97,6 +97,10 @@ func conclude(entries []Entry, signs []sign) Explanation {
 		c.weight = max(c.weight, s.weight)
 		c.order = min(c.order, s.order)
 	}
+	told := func(c *candidate) bool { return slices.ContainsFunc(c.signs, func(s sign) bool { return !s.aside }) }
+	if slices.ContainsFunc(all, told) {
+		all = slices.DeleteFunc(all, func(c *candidate) bool { return !told(c) })
+	}
 	if len(all) > 1 {
 		all = slices.DeleteFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID })
 	}

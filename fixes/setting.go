@@ -25,9 +25,15 @@ func (w *window) around(line int) *setting {
 	if line >= 0 {
 		service = w.services[line]
 	}
-	return w.setting(service, func(i int) bool {
+	parts := w.parts()
+	besides := w.hasAside && line >= 0 && parts[line] != aside // what stands aside says nothing of what does not
+	name := service
+	if besides {
+		name += "!"
+	}
+	return w.setting(name, func(i int) bool {
 		of := w.services[i]
-		return service == everything || service == otherOutput || of == service || of == noService
+		return !(besides && parts[i] == aside) && (service == everything || service == otherOutput || of == service || of == noService)
 	})
 }
 

@@ -14,7 +14,8 @@ type sign struct {
 	entry, symptom int
 	weight         int
 	evidence       Evidence
-	order          int // lines before it, over all texts
+	order          int  // lines before it, over all texts
+	aside          bool // it counts only where there is none else
 }
 
 // symptomIndex is the table of symptoms, made for searching.
@@ -68,6 +69,7 @@ type scanner struct {
 	index  *symptomIndex
 	signs  []sign
 	found  []bool       // symptoms that need no further look
+	asides []bool       // symptoms of which there is a sign aside
 	match  []*pattern   // by symptom, where it was tried
 	tried  []tries      // by symptom, of its context
 	joins  []tries      // by symptom, of lines put together
@@ -115,7 +117,7 @@ func (t *pieceTries) due(line, piece int) bool {
 }
 
 func newScanner(x *symptomIndex) *scanner {
-	return &scanner{index: x, found: make([]bool, len(x.symptoms)), match: make([]*pattern, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), pieces: make([]pieceTries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
+	return &scanner{index: x, found: make([]bool, len(x.symptoms)), asides: make([]bool, len(x.symptoms)), match: make([]*pattern, len(x.symptoms)), tried: make([]tries, len(x.symptoms)), joins: make([]tries, len(x.symptoms)), pieces: make([]pieceTries, len(x.symptoms)), matchers: map[*pattern]*matcher{}}
 }
 
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
@@ -299,6 +301,7 @@ func (w *window) try(h hit) {
 			}
 		}
 	}
+	beside := false
 	if len(ref.With)+len(ref.Absent) > 0 || w.ofNVIDIA(ref.entry) {
 		if !w.tried[h.symptom].due(6) {
 			return
@@ -310,16 +313,33 @@ func (w *window) try(h hit) {
 		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) && !w.somewhere(around, discontent) || w.somewhere(around, wantedThing) || w.somewhere(everywhere, document) && !w.somewhere(everywhere, somebody)) {
 			return
 		}
-		if !w.fits(ref.Symptom, around) || w.ofNVIDIA(ref.entry) && w.somewhere(everywhere, otherVendors) && !w.somewhere(everywhere, nvidia) {
+		if !w.fits(ref.Symptom, around) {
+			if !ref.Prose || !w.fitsBesidePasted(ref.Symptom, h.line) {
+				return
+			}
+			beside = true
+		}
+		if w.ofNVIDIA(ref.entry) && w.somewhere(everywhere, otherVendors) && !w.somewhere(everywhere, nvidia) {
 			return
 		}
 	}
 	if w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
-	w.found[h.symptom] = true
+	weight, aside := ref.Weight, w.isAside(ref.Symptom, h.line, text, match.re())
+	if aside {
+		if w.asides[h.symptom] {
+			return
+		}
+		w.asides[h.symptom], weight = true, min(weight, asideWeight)
+	} else {
+		if beside {
+			weight = min(weight, besideWeight)
+		}
+		w.found[h.symptom] = true
+	}
 	w.signs = append(w.signs, sign{
-		entry: ref.entry, symptom: ref.symptom, weight: ref.Weight, order: w.scanner.lines + w.lines[h.line].number,
+		entry: ref.entry, symptom: ref.symptom, weight: weight, aside: aside, order: w.scanner.lines + w.lines[h.line].number,
 		evidence: Evidence{Source: w.source, Line: w.lines[first].number, Text: w.excerpt(first, last, match.re())},
 	})
 }

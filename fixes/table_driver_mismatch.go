@@ -9,7 +9,7 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The driver was updated while its old kernel module stayed loaded, so library and module no longer fit together.",
 		Question: "Does nvidia-smi fail on the host too? If only in the container, its image brings driver libraries of its own.", Explains: []ID{"cdi-generation-failed", "gpu-not-requested", "cuda-driver-too-old", "driver-module-not-loaded", "uvm-broken", "cdi-spec-stale"},
 		packed: "" +
-			"60/6\tNVRM version: NVIDIA UNIX (Open )?(x86_64 )?Kernel Module (for x86_64 )?(?P<one>\\d{3}\\.\\d+(\\.\\d+)?)\\b.{0,300}?(-> ?\\S*lib(cuda|nvidia-ml)\\.so\\.|(libnvidia-compute|nvidia-utils|libnvidia-gl|nvidia-compute-utils)-\\d{3}\\S* |nvidia-driver-cuda-libs-|nvidia-utils )(?P<other>\\d{3}\\.\\d+(\\.\\d+)?)\t\t\tWSL|microsoft-standard\nDKMS|dkms status\t!nvrmversion:nvidiaunixkernelmodule 7openkernelmodule ;x86_64kernelmodule 7x86_64kernelmodule\v" +
+			"60/6\tNVRM version: NVIDIA UNIX (Open )?(x86_64 )?Kernel Module (for x86_64 )?(?P<one>\\d{3}\\.\\d+(\\.\\d+)?)\\b.{0,300}?(-> ?\\S*lib(cuda|nvidia-ml)\\.so\\.|(libnvidia-compute|nvidia-utils|libnvidia-gl|nvidia-compute-utils)-\\d{3}\\S* |nvidia-driver-cuda-libs-|nvidia-utils )(?P<other>\\d{3}\\.\\d+(\\.\\d+)?)\t\t\t\\bWSL|microsoft-standard\nDKMS|dkms status\t!nvrmversion:nvidiaunixkernelmodule 7openkernelmodule ;x86_64kernelmodule 7x86_64kernelmodule\v" +
 			"60\t(init failure:?|nvmlInit\\w* returned) 18\\b\t\tnvml\t\t!initfailure !nvmlinit\v" +
 			"58\tMismatching nvidia kernel module loaded\t\t\t\t!mismatchingnvidiakernelmoduleloaded\v" +
 			"62\tDriver/library version mismatch\t\t\t\t!driver/libraryversionmismatch\v" +

@@ -46,8 +46,11 @@ type window struct {
 	piece      int // how many lines, and pieces of long ones, there were
 	literals   *literalIndex
 	search     *literalSearch
-	settings   map[string]*setting    // by service, of this window
-	services   []string               // by line, of this window; nil: not looked for
+	settings   map[string]*setting // by service, of this window
+	services   []string            // by line, of this window; nil: not looked for
+	lineParts  []int8              // by line, of this window; nil: not looked at
+	hasAside   bool                // some of them
+	hasPasted  bool
 	recent     *[recentLines]lineText // of this window
 	onLineOf   int                    // line of onLineText
 	onLineText searched
@@ -239,7 +242,7 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.settings, w.services = map[string]*setting{}, nil
+	w.settings, w.services, w.lineParts = map[string]*setting{}, nil, nil
 	w.forgetLines()
 	done := 0
 	for _, h := range w.hits {
