@@ -29,7 +29,7 @@ func (w *window) compare() {
 }
 
 // outputs are commands and lines without which there is nothing to compare.
-var outputs = lazy(`(?i)uname|lsmod|modinfo|dkms|mokutil|bootctl|lspci|\bdpkg|\brpm\b|apt-cache|/sys/module|/proc/driver|NVRM|nvidia-smi|docker info|docker context|docker\.sock|daemon\.json|no-cgroups|crw|uid=|\bgroups\b|libcuda|docker ps|Runtimes|\bfile \S|pgrep|which |N/A +N/A|/dev/nvidia|ldconfig|device_ids|VISIBLE_DEVICES|\.env\b|ubuntu-drivers|MIG Mode`)
+var outputs = lazy(`(?i)uname|lsmod|modinfo|dkms|mokutil|bootctl|lspci|\bdpkg|\brpm\b|apt-cache|/sys/module|/proc/driver|NVRM|nvidia-smi|docker info|docker context|docker\.sock|daemon\.json|no-cgroups|crw|uid=|\bgroups\b|libcuda|libnvidia|driver version|Security Options|docker ps|Runtimes|\bfile \S|pgrep|which |N/A +N/A|/dev/nvidia|ldconfig|device_ids|VISIBLE_DEVICES|\.env\b|ubuntu-drivers|MIG Mode`)
 
 const (
 	kernelVersion = `(\d+\.\d+\.\d+[-.][\w.+-]*\w)`
@@ -87,11 +87,12 @@ func (s *session) compareKernels() {
 		return
 	}
 	built := slices.Concat(s.facts(moduleBuilt()), s.facts(dkmsBuilt()), s.facts(kmodBuilt()), s.facts(linuxModules()))
-	built = slices.DeleteFunc(built, func(f fact) bool { return f.line == kernel.line && f.text == kernel.text })
 	is := func(f fact) bool { return sameKernel(f.text, kernel.text) }
 	if len(built) > 0 {
 		if !slices.ContainsFunc(built, is) {
 			s.tell("driver-dkms-not-built", 64, kernel.line, built[0].line)
+		} else {
+			s.refute("driver-dkms-not-built")
 		}
 		return
 	}
@@ -112,7 +113,8 @@ var (
 	driverLibrary  = lazy(`lib(?:cuda|nvidia-ml|nvidia-ptxjitcompiler|nvcuvid|nvidia-encode|nvidia-glcore)\.so\.` + driverRelease)
 	driverPackages = lazy(`^(?:ii +)?(?:libnvidia-(?:compute|gl|decode|encode|cfg1)|nvidia-utils|nvidia-compute-utils)(?:-\d+)?\S* +` + driverRelease)
 	upgradedTo     = lazy(`\b(?:libnvidia-compute|nvidia-utils)-\d+\S* \([^,)]*, ?` + driverRelease)
-	rpmDriver      = lazy(`\bnvidia-driver-(?:cuda-)?libs-` + driverRelease)
+	rpmDriver      = lazy(`\bnvidia-driver-(?:cuda-)?(?:libs-)?` + driverRelease)
+	hostSays       = lazy(`(?i)\b(?:host(?:.?s)?(?: \w+)? driver|Nvidia driver version)(?: version| \w+)?\W{1,3}(?:is |says )?` + driverRelease)
 	cdiGrep        = lazy(`grep .*?` + driverRelease + `.*/cdi/`)
 	cdiPath        = lazy(`/cdi/|\b(?:container|host)Path:`)
 	elsewhere      = lazy(`/compat/|cuda-compat|/wsl/|stubs/|^rc `)
@@ -121,7 +123,7 @@ var (
 
 // loadedDriver are the versions of the kernel module, as the kernel or NVML tell them.
 func (s *session) loadedDriver() []fact {
-	all := slices.Concat(s.facts(nvrmLine()), s.printed(moduleFiles(), aDriver()), s.facts(smiLine()), s.printed(queryDriver(), aDriver()))
+	all := slices.Concat(s.facts(nvrmLine()), s.printed(moduleFiles(), aDriver()), s.facts(smiLine()), s.printed(queryDriver(), aDriver()), s.facts(hostSays()))
 	return slices.DeleteFunc(all, func(f fact) bool { return f.text == "" })
 }
 
@@ -148,7 +150,7 @@ func (s *session) compareVersions() {
 		case f.text == "" || f.line == version.line || elsewhere().MatchString(s.lines[f.line]):
 		case cdiPath().MatchString(s.lines[f.line]) || strings.Contains(command, "/cdi"):
 			spec = append(spec, f)
-		case insideCommand().MatchString(command):
+		case s.inside(f.line):
 			image = append(image, f)
 		default:
 			host = append(host, f)
@@ -183,6 +185,7 @@ var (
 	cudaNeeded  = lazy(`\bCUDA_VERSION=(\d+\.\d+)`)
 	cudaRequire = lazy(`\bcuda>=(\d+\.\d+)`)
 	cudaPackage = lazy(`\bnvidia-cuda-runtime-cu\d+(?: +|==)(\d+\.\d+)`)
+	builtWith   = lazy(`CUDA used to build PyTorch: ?(\d+\.\d+)`)
 	cudaBuild   = lazy(`\+cu(\d{3})\b`)
 	cudaRelease = lazy(`\bCuda compilation tools, release (\d+\.\d+)`)
 	torchCUDA   = lazy(`torch\.version\.cuda`)
@@ -202,7 +205,7 @@ func (s *session) compareCUDA() {
 	if !known {
 		return
 	}
-	needed := slices.Concat(s.facts(cudaNeeded()), s.facts(cudaRequire()), s.facts(cudaPackage()), s.facts(cudaRelease()), s.printed(torchCUDA(), aVersion()))
+	needed := slices.Concat(s.facts(cudaNeeded()), s.facts(cudaRequire()), s.facts(cudaPackage()), s.facts(cudaRelease()), s.printed(torchCUDA(), aVersion()), s.facts(builtWith()))
 	for _, f := range s.facts(cudaBuild()) {
 		needed = append(needed, fact{f.line, f.text[:2] + "." + f.text[2:]})
 	}
@@ -212,7 +215,11 @@ func (s *session) compareCUDA() {
 		}
 		no := s.has(seesNoGPU())
 		if strings.Contains(s.lines[f.line], "cuda>=") || no >= 0 {
-			s.tell("cuda-driver-too-old", 54, f.line, served.line)
+			weight := 54
+			if loaded := s.loadedDriver(); len(loaded) > 0 && !MinorCompatible(f.text, loaded[0].text) {
+				weight = 76 // no program of that CUDA runs at all
+			}
+			s.tell("cuda-driver-too-old", weight, f.line, served.line)
 			return
 		}
 	}
@@ -220,11 +227,16 @@ func (s *session) compareCUDA() {
 
 var (
 	notFoundModule = lazy(`(?i)Module nvidia not found`)
-	fabricPackage  = lazy(`\b(?:nvidia-fabricmanager|fabricmanager)(?:-\d+)?(?:\s+|-)` + driverRelease)
+	fabricPackage  = lazy(`\b(?:nvidia-fabric-?manager|fabricmanager)(?:-\d+)?(?:\s+|-)` + driverRelease)
 	hostDriver     = lazy(`^ii +nvidia-(?:driver|utils|headless)-\d+\S* +` + driverRelease)
 	licenseLine    = lazy(`^license: ?(NVIDIA|Dual MIT/GPL)$`)
 	openPackage    = lazy(`^(?:ii +)?nvidia-(?:driver|dkms|kernel)-\d+(?:-server)?-(open)\b`)
 	beforeTuring   = lazy(`NVIDIA Corporation (G[PMKV]\d{3})|(?:GeForce )?(GTX 10\d0)|(Tesla [PMKV]\d+)`)
+	sinceBlackwell = lazy(`NVIDIA Corporation GB\d{3}|\bRTX (?:PRO )?50\d0\b|\bB[23]00\b`)
+	closedModule   = lazy(`NVRM version: NVIDIA UNIX x86_64 Kernel Module|^license: ?NVIDIA$`)
+	openModule     = lazy(`NVRM version: NVIDIA UNIX Open Kernel Module`)
+	migAsked       = lazy(`mig\.mode\.current,mig\.mode\.pending`)
+	migModes       = lazy(`((?:Disabled, Enabled|Enabled, Disabled))`)
 	blacklisted    = lazy(`^(?:blacklist nvidia|install nvidia /bin/(?:false|true))$`)
 	migMode        = lazy(`^MIG Mode$`)
 	migNone        = lazy(`^MIG Devices? ?: None$`)
@@ -240,8 +252,18 @@ func (s *session) compareModules() {
 		}
 	}
 	if fabric, ok := firstOf(s.facts(fabricPackage())); ok {
-		if driver, ok := firstOf(slices.Concat(s.facts(hostDriver()), s.loadedDriver())); ok && driver.text != fabric.text {
+		if driver, ok := firstOf(slices.Concat(s.facts(hostDriver()), s.facts(rpmDriver()), s.loadedDriver())); ok && driver.text != fabric.text {
 			s.tell("fabric-manager-not-running", 58, fabric.line, driver.line)
+		}
+	}
+	if flavour := s.has(closedModule()); flavour >= 0 && s.has(noDevices()) >= 0 {
+		if card := s.has(sinceBlackwell()); card >= 0 {
+			s.tell("open-kernel-module-required", 80, flavour, card)
+		}
+	}
+	if flavour := s.has(openModule()); flavour >= 0 && s.has(noDevices()) >= 0 {
+		if card := s.has(beforeTuring()); card >= 0 {
+			s.tell("open-kernel-module-unsupported", 80, flavour, card)
 		}
 	}
 	open := slices.Concat(s.facts(licenseLine()), s.facts(openPackage()))
@@ -249,6 +271,9 @@ func (s *session) compareModules() {
 		if card := s.has(beforeTuring()); card >= 0 {
 			s.tell("open-kernel-module-unsupported", 80, open[0].line, card)
 		}
+	}
+	if pending := s.printed(migAsked(), migModes()); len(pending) > 0 {
+		s.tell("mig-misconfigured", 62, pending[0].line)
 	}
 	if mode := s.has(migMode()); mode >= 0 && mode+1 < len(s.lines) && strings.HasSuffix(s.lines[mode+1], ": Enabled") {
 		if none := s.has(migNone()); none > mode {
@@ -267,4 +292,4 @@ func (s *session) compareModules() {
 	}
 }
 
-var noDevices = lazy(`No devices were found`)
+var noDevices = lazy(`No devices (?:were )?found`)

@@ -7,6 +7,7 @@ import (
 
 var (
 	deviceNode  = lazy(`^c([rwx-]{9}) \d+ (\S+) (\S+) .*?(/?[\w/]*(?:nvidia\d+|nvidiactl|nvidia-uvm|renderD\d+|card\d+))\b`)
+	octalNode   = lazy(`^\d?[67]\d(\d) (\S+) (\S+) /dev/nvidia(?:\d+|ctl|-uvm)$`)
 	socketNode  = lazy(`^s([rwx-]{9})[.]?(?: \d+)? (\S+) (\S+).*?(docker\.sock)?$`)
 	idLine      = lazy(`\buid=(\d+)(?:\(([\w.-]+)\))? gid=(\d+)(?:\(([\w.-]+)\))?(?: groups=(\S+))?`)
 	groupsAsked = lazy(`(?:^|[ ;&])(?:groups|id -n?G|id -Gn)\b`)
@@ -75,6 +76,11 @@ func (s *session) compareOwners() {
 	}
 	u := users[0]
 	shut, open := -1, false
+	for i, text := range s.lines {
+		if m := octalNode().FindStringSubmatch(text); m != nil && m[1] != "6" && m[1] != "7" && m[2] != u.name && !(u.unknown || u.in(m[3])) {
+			shut = i
+		}
+	}
 	for i, text := range s.lines {
 		if m := deviceNode().FindStringSubmatch(text); m != nil {
 			switch {

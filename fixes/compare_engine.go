@@ -16,6 +16,7 @@ var (
 	countAsked    = lazy(`grep -c\S*\b.*nvidia.*daemon\.json|daemon\.json.*grep -c.*nvidia`)
 	countedSome   = lazy(`^([1-9]\d*)$`)
 	toolkitThere  = lazy(`^ii +nvidia-container-toolkit |^nvidia-container-toolkit(?:-base)?-\d|NVIDIA Container Toolkit CLI version|^cli-version: ?\d|^/usr/(?:local/)?bin/nvidia-c\S+$`)
+	infoNvidia    = lazy(`docker (?:system )?info\b.*grep.*nvidia`)
 	desktopEngine = lazy(`(?i)Docker Desktop|docker-desktop|desktop-linux`)
 	snapEngine    = lazy(`/snap/|snap\.docker|^docker +\d\S+ +\d+ +\S+ +canonical`)
 	restarted     = lazy(`(?i)(?:restart|reload)\w*\W{1,3}(?:the )?(?:docker|engine|daemon)|docker (?:restart|reload)|reboot`)
@@ -33,6 +34,9 @@ func (s *session) compareRuntimes() {
 		return
 	}
 	known := slices.Concat(s.printed(runtimesAsked(), runtimesLine()), s.printed(runtimesAsked(), runtimesShown()))
+	if a := s.silent(infoNvidia()); a != nil {
+		known = append(known, fact{a.line, ""})
+	}
 	for _, f := range known {
 		if hasNvidia().MatchString(f.text) {
 			s.refute("docker-not-restarted")
@@ -110,6 +114,8 @@ var (
 	cdiListed  = lazy(`\bcdi list\b`)
 	cdiDevice  = lazy(`^nvidia\.com/gpu=(\d+)$`)
 	gpuListed  = lazy(`^GPU (\d+): .*UUID`)
+	indexAsked = lazy(`nvidia-smi .*query-gpu=index\b`)
+	indexRow   = lazy(`^(\d+)(?:, |$)`)
 	countGPUs  = lazy(`nvidia-smi (?:-L|--list-gpus) *\| *wc -l`)
 	aCount     = lazy(`^(\d{1,2})$`)
 	wantedGPUs = lazy(`(?i)device_ids: ?\[ ?([\d, ]+) ?\]|NVIDIA_VISIBLE_DEVICES(?:=|: ?)([\d,]+)\b|device=([\d,]+)\b`)
@@ -120,6 +126,14 @@ var (
 func (s *session) gpus(inside bool) (n, line int) {
 	line = -1
 	for _, f := range s.facts(gpuListed()) {
+		if s.inside(f.line) == inside {
+			n, line = n+1, f.line
+		}
+	}
+	if n > 0 {
+		return n, line
+	}
+	for _, f := range s.printed(indexAsked(), indexRow()) {
 		if s.inside(f.line) == inside {
 			n, line = n+1, f.line
 		}
@@ -168,16 +182,20 @@ var (
 	envValue      = lazy(`^(?:export )?NVIDIA_VISIBLE_DEVICES=(\S*)$`)
 	composeConfig = lazy(`docker[- ]compose .*config`)
 	composeValue  = lazy(`^-? ?NVIDIA_VISIBLE_DEVICES(?:: ?|=)(\S*)$`)
+	printedInside = lazy(`\b(?:exec|run)\b.*(?:printenv NVIDIA_VISIBLE_DEVICES|\$NVIDIA_VISIBLE_DEVICES|\benv\b)`)
+	valueInside   = lazy(`^(?:NVIDIA_VISIBLE_DEVICES=)?(all|none|void|[\d,]+|GPU-\S+)$`)
+	requestsAsked = lazy(`DeviceRequests`)
 	inspectAsked  = lazy(`docker (?:container )?inspect\b`)
 	runcOnly      = lazy(`^runc(?: |$)|\bRuntime: ?runc\b|^\[\] runc$`)
-	noRequests    = lazy(`DeviceRequests: ?(?:null|\[\])|^(?:\[\] runc|runc \[\])|^runc \[.*=`)
+	noRequests    = lazy(`DeviceRequests: ?(?:null|\[\])|^(?:\[\]|null|<nil>)$|^(?:\[\] runc|runc \[\])|^runc \[.*=`)
 	missingInside = lazy(`nvidia\S* ?:? (?:executable file not found|No such file|not found)|/dev/nvidia\S*: No such file|^False$`)
 )
 
 // compareRequests: what a container was started with, and what is in it.
 func (s *session) compareRequests() {
 	if written, ok := firstOf(s.printed(envFile(), envValue())); ok {
-		if used, ok := firstOf(s.printed(composeConfig(), composeValue())); ok {
+		used, ok := firstOf(slices.Concat(s.printed(composeConfig(), composeValue()), s.printed(printedInside(), valueInside())))
+		if ok {
 			if used.text == written.text {
 				s.refute("env-has-no-effect")
 			} else {
@@ -188,7 +206,7 @@ func (s *session) compareRequests() {
 	runc, none, missing := -1, s.has(noRequests()), s.has(missingInside())
 	for _, a := range s.asking(inspectAsked()) {
 		for _, i := range a.out {
-			if runcOnly().MatchString(s.lines[i]) {
+			if runcOnly().MatchString(s.lines[i]) || requestsAsked().MatchString(a.command) && (s.lines[i] == "[]" || s.lines[i] == "null" || s.lines[i] == "<nil>") {
 				runc = i
 			}
 		}
@@ -225,7 +243,7 @@ func (s *session) comparePackages() {
 }
 
 var (
-	rootlessEngine = lazy(`^rootless$|name=rootless|unix:///run/user/\d+/docker\.sock`)
+	rootlessEngine = lazy(`^rootless$|name=rootless|rootless\W{1,3}(?:is )?(?:under|in|among) (?:the )?Security|Security Options\b.*\brootless\b|unix:///run/user/\d+/docker\.sock`)
 	otherContext   = lazy(`^default \*`)
 	noCgroupsOn    = lazy(`no-cgroups = true`)
 	noCgroupsOff   = lazy(`no-cgroups = false`)
@@ -235,6 +253,7 @@ var (
 func (s *session) compareCgroups() {
 	rootless, off := s.has(rootlessEngine()), s.has(noCgroupsOff())
 	if rootless >= 0 && off >= 0 && s.has(otherContext()) < 0 && s.has(noCgroupsOn()) < 0 {
-		s.tell("rootless-no-cgroups", 54, rootless, off)
+		s.refute("rootful-no-cgroups")
+		s.tell("rootless-no-cgroups", 70, rootless, off)
 	}
 }

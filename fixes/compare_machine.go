@@ -20,7 +20,7 @@ var (
 	containerAsked = lazy(`^(?:sudo )?docker (?:ps|container ls)\b.*grep`)
 	exclusiveRow   = lazy(`^\d+, Exclusive_(?:Process|Thread)$|Compute Mode ?: Exclusive_`)
 	pidRow         = lazy(`^(\d{2,}),`)
-	onlyHeader     = lazy(`^(?:PID|UID|USER)\b|No such process|No such file`)
+	onlyHeader     = lazy(`^(?:PID|UID|USER|CMD|COMMAND|STAT)\b|No such process|No such file`)
 )
 
 // compareMemory: memory of a GPU that is held, and nobody who holds it.
@@ -28,7 +28,7 @@ func (s *session) compareMemory() {
 	if s.has(onWSL()) >= 0 {
 		return
 	}
-	for _, row := range s.facts(processRow()) {
+	for _, row := range slices.Concat(s.facts(processRow()), s.printed(appsAsked(), pidRow())) {
 		for _, a := range s.asking(psAsked()) {
 			if m := psAsked().FindStringSubmatch(a.command); m[1] == row.text && len(a.out) == 1 && onlyHeader().MatchString(s.lines[a.out[0]]) {
 				s.tell("orphaned-gpu-memory", 60, row.line, a.out[0])
@@ -75,6 +75,7 @@ func (s *session) compareMemory() {
 var (
 	machineAsked = lazy(`(?:^|[ ;&])(?:uname -m|uname -a|arch|dpkg --print-architecture)\b|docker info.*Architecture`)
 	machineShown = lazy(`(?:^|[ ])(x86_64|aarch64|arm64|amd64|armv7l)\b`)
+	machineSaid  = lazy(`(?i)\buname -m\b[^.;]{0,30}?(?:is|says|prints|shows|gives|:|=|->) ?(x86_64|aarch64|arm64)\b`)
 	infoMachine  = lazy(`^Architecture: ?(x86_64|aarch64|arm64|amd64)$`)
 	elfMachine   = lazy(`\bELF (?:32|64)-bit [^,]*, (?:version 1 \(\w+\), )?(x86-64|ARM aarch64|Intel 80386)`)
 	emulated     = lazy(`(?i)qemu|binfmt|rosetta|buildx`)
@@ -86,12 +87,12 @@ var machineNames = map[string]string{"x86_64": "amd64", "amd64": "amd64", "x86-6
 
 // compareMachines: a program or an image of another architecture than the machine's.
 func (s *session) compareMachines() {
-	machine, known := firstOf(slices.Concat(s.printed(machineAsked(), machineShown()), s.facts(infoMachine())))
+	machine, known := firstOf(slices.Concat(s.printed(machineAsked(), machineShown()), s.facts(infoMachine()), s.facts(machineSaid())))
 	if !known || s.has(emulated()) >= 0 {
 		return
 	}
 	all := slices.Concat(s.facts(elfMachine()), s.printed(imageAsked(), imageShown()))
-	other := func(f fact) bool { return f.line != machine.line && machineNames[f.text] != machineNames[machine.text] }
+	other := func(f fact) bool { return machineNames[f.text] != machineNames[machine.text] }
 	if i := slices.IndexFunc(all, other); i >= 0 && !slices.ContainsFunc(all, func(f fact) bool { return !other(f) }) {
 		s.tell("arch-mismatch", 60, all[i].line, machine.line)
 	}
@@ -101,7 +102,7 @@ var (
 	secureBoot   = lazy(`(?i)Secure ?Boot:? (?:is )?enabled`)
 	signerAsked  = lazy(`modinfo\b.*nvidia.*sig`)
 	lspciNvidia  = lazy(`^(?:sudo )?lspci\b.*(?:10de|[Nn]vidia|NVIDIA)`)
-	virtualSays  = lazy(`(?i)^(?:kvm|qemu|vmware|microsoft|xen|lxc|oracle|amazon)$|\bVirtio\b|\bVMware SVGA|\bQXL\b|Cirrus Logic|Hypervisor vendor`)
+	virtualSays  = lazy(`(?i)^(?:kvm|qemu|vmware|microsoft|xen|lxc|oracle|amazon)$|\bVirtio\b|Standard PC \(|VMware Virtual|VirtualBox|\bVMware SVGA|\bQXL\b|Cirrus Logic|Hypervisor vendor`)
 	devGrep      = lazy(`\bls\b.*/dev\b.*(?:nvidia|nv)`)
 	toolkitAsked = lazy(`(?:dpkg|rpm|apt|pacman|which|command -v|type|ls|whereis)\b.*nvidia-c(?:ontainer|tk)`)
 	notInstalled = lazy(`^Installed: ?\(none\)|^package nvidia-container-toolkit is not installed|no packages found matching nvidia-container-toolkit`)

@@ -16,6 +16,7 @@ type issued struct {
 	line    int // where the command stands
 	command string
 	out     []int // lines that are not blank
+	inside  bool  // in a container
 	ended   bool  // another prompt or the end of a code block follows: nothing is cut off
 }
 
@@ -30,7 +31,7 @@ type session struct {
 var prompt = lazy(`^(?:\([\w.-]+\) ?)?(?:(?:[\w.-]+@[\w.-]+[^$#%>]{0,60}|\[[\w.-]+@[^\]]{1,60}\] ?|(?:PS )?[A-Z]:[^>]{0,60}|PS|[~/][\w/.-]{0,40} ?|root)?[$%>❯»➜] ?|(?:[\w.-]+@[\w.-]+[^$#%>]{0,60}|\[[\w.-]+@[^\]]{1,60}\] ?)# ?|\+ )(.*)$`)
 
 // bareCommand is a line that is a command without its prompt, or with that of root, which is a comment's sign as well.
-var bareCommand = lazy(`^(?:# ?)?((?:sudo )?(?:uname|lsmod|dkms|mokutil|lspci|modinfo|groups|ls|stat|docker|podman|kubectl|nvidia-smi|nvidia-ctk|systemctl|dpkg|rpm|apt-cache|snap|free|df|fuser|ps|pgrep|cat|grep|which|command|getent|getenforce|file|wsl|ldconfig|ldd|readlink|whoami|printenv|jq|head|find)( +[-|/.~<>&$\w*(]\S*)+|(?:id|groups|whoami|lsmod|nvidia-smi|uname -\w+|docker info|docker ps))$`)
+var bareCommand = lazy(`^(?:# ?)?((?:sudo )?(?:uname|lsmod|dkms|mokutil|lspci|modinfo|groups|ls|stat|docker|podman|kubectl|nvidia-smi|nvidia-ctk|systemctl|dpkg|rpm|apt-cache|snap|free|df|fuser|ps|pgrep|cat|grep|which|command|getent|getenforce|file|wsl|ldconfig|ldd|readlink|whoami|printenv|jq|head|find)( +[-|/.~<>&$\w*(^+%{]\S*)+|(?:id|groups|whoami|lsmod|nvidia-smi|uname -\w+|docker info|docker ps))$`)
 
 func lazy(source string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
@@ -62,7 +63,7 @@ func (w *window) session() *session {
 		switch {
 		case is:
 			s.end()
-			s.commands = append(s.commands, issued{line: i, command: strings.TrimSpace(command)})
+			s.commands = append(s.commands, issued{line: i, command: strings.TrimSpace(command), inside: containerPrompt().MatchString(text) || insideCommand().MatchString(command)})
 			s.of[i] = len(s.commands) - 1
 		case len(s.commands) > 0 && !s.commands[len(s.commands)-1].ended && s.lines[i] != "":
 			last := &s.commands[len(s.commands)-1]
@@ -93,12 +94,15 @@ func (s *session) asking(command *regexp.Regexp) []*issued {
 // silent is a command that matches and printed nothing, nil where there is none.
 func (s *session) silent(command *regexp.Regexp) *issued {
 	for _, a := range s.asking(command) {
-		if a.ended && (len(a.out) == 0 || len(a.out) == 1 && strings.TrimLeft(s.lines[a.out[0]], "0") == "") {
+		if a.ended && (len(a.out) == 0 || len(a.out) == 1 && nothingFound().MatchString(s.lines[a.out[0]])) {
 			return a
 		}
 	}
 	return nil
 }
+
+// nothingFound is what grep -c, whereis and which print where there is nothing.
+var nothingFound = lazy(`^0$|^[\w.-]+:$|(?:^|which: )no \S+ in \(|^\S+ not found$`)
 
 // fact is something that a line says.
 type fact struct {
@@ -142,9 +146,12 @@ func (s *session) has(re *regexp.Regexp) int {
 
 var insideCommand = lazy(`\b(docker|podman|nerdctl|kubectl|compose|singularity|apptainer|enroot)\b.* (run|exec)\b|^(srun|chroot) `)
 
+// containerPrompt is that of a shell in a container, whose host name is the container's short ID.
+var containerPrompt = lazy(`^(?:\([\w.-]+\) ?)?\[?[\w.-]+@[0-9a-f]{12}\b`)
+
 // inside tells if a line was printed in a container.
 func (s *session) inside(line int) bool {
-	return s.of[line] >= 0 && insideCommand().MatchString(s.commands[s.of[line]].command)
+	return s.of[line] >= 0 && s.commands[s.of[line]].inside
 }
 
 // tell says that lines show a cause.
@@ -171,6 +178,6 @@ func (s *session) refute(id ID) {
 }
 
 // refutedMax is the weight up to which a pattern may have taken two healthy outputs for a fault.
-const refutedMax = 66
+const refutedMax = 76
 
 var anything = lazy(`^`)
