@@ -39,25 +39,66 @@ var containerName = sync.OnceValue(func() *regexp.Regexp {
 // escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
 // what browsers and JSON make of quotes.
 var escapes = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:quot|apos|lt|gt|amp|nbsp|#39|#34|#x27);`)
+	return regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:#\d{1,5}|#[xX][0-9a-fA-F]{1,4}|[a-z]{2,6});`)
 })
 
+// entities are those names of characters in HTML that stand for more than a quote.
+var entities = map[string]string{"lt": "<", "gt": ">", "amp": "&", "ndash": "-", "mdash": "-", "hyphen": "-", "minus": "-", "lsqb": "[", "rsqb": "]", "lpar": "(", "rpar": ")", "colon": ":", "sol": "/", "equals": "=", "comma": ",", "period": ".", "num": "#", "lowbar": "_", "vert": "|", "lbrack": "[", "rbrack": "]", "shy": "", "zwnj": "", "zwj": "", "hellip": "..."}
+
+// entity is what an entity of HTML, from & to ;, stands for.
+func entity(m []byte) []byte {
+	name := string(m[1 : len(m)-1])
+	if digits, ok := strings.CutPrefix(name, "#"); ok {
+		base := 10
+		if digits[0]|0x20 == 'x' {
+			digits, base = digits[1:], 16
+		}
+		if n, err := strconv.ParseUint(digits, base, 21); err == nil && n >= ' ' {
+			return inASCII(utf8.AppendRune(nil, rune(n)))
+		}
+		return []byte(" ")
+	}
+	if text, ok := entities[name]; ok {
+		return []byte(text)
+	}
+	return []byte(" ")
+}
+
+// What a line has that [unescape] takes off.
+const (
+	hasEscape  = 1 << iota
+	hasForeign // the first byte of dashes, frames, ligatures and letters of full width
+	hasStar
+	hasPercent
+)
+
+var escapeOf = [256]uint8{0x1b: hasEscape, '\\': hasEscape, '&': hasEscape, '^': hasEscape, '#': hasEscape, 0xe2: hasForeign, 0xef: hasForeign, '*': hasStar, '%': hasPercent}
+
 func unescape(b []byte) []byte {
-	if bytes.IndexByte(b, 0x1b) < 0 && bytes.IndexByte(b, '\\') < 0 && bytes.IndexByte(b, '&') < 0 && !bytes.Contains(b, []byte("^[")) && !bytes.Contains(b, []byte("#033")) {
+	var has uint8
+	for _, c := range b {
+		has |= escapeOf[c]
+	}
+	if has == 0 {
+		return b
+	}
+	if has&hasPercent != 0 && bytes.Contains(b, []byte("%20")) {
+		b = unpercent(b)
+		has |= hasEscape
+	}
+	if has&hasForeign != 0 {
+		b = inASCII(b)
+	}
+	if has&hasStar != 0 && bytes.Contains(b, []byte("**")) {
+		b = unstar(b)
+	}
+	if has&hasEscape == 0 || bytes.IndexByte(b, 0x1b) < 0 && bytes.IndexByte(b, '\\') < 0 && bytes.IndexByte(b, '&') < 0 && !bytes.Contains(b, []byte("^[")) && !bytes.Contains(b, []byte("#033")) {
 		return b
 	}
 	b = escapes().ReplaceAllFunc(b, func(m []byte) []byte {
 		switch {
 		case m[0] == '&':
-			switch string(m) {
-			case "&lt;":
-				return []byte("<")
-			case "&gt;":
-				return []byte(">")
-			case "&amp;":
-				return []byte("&")
-			}
-			return []byte(" ")
+			return entity(m)
 		case m[0] == '\\' && len(m) == 6 && m[1] == 'u' && !bytes.EqualFold(m, []byte(`\u001b`)):
 			n, err := strconv.ParseUint(string(m[2:]), 16, 32)
 			if err != nil {
@@ -77,6 +118,74 @@ func unescape(b []byte) []byte {
 			out = append(out, ' ')
 			i++
 			continue
+		}
+		out = append(out, b[i])
+	}
+	return out
+}
+
+// inASCII writes in ASCII what typesetters, PDF readers, browsers and tools that draw frames put in its place: dashes,
+// ligatures, signs of full width. The signs that show where a line was broken, and those of no width, go; frames are blanks.
+func inASCII(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); {
+		if c := b[i]; c != 0xe2 && c != 0xef {
+			out = append(out, c)
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(b[i:])
+		switch {
+		case r >= 0x2010 && r <= 0x2012 || r == 0x2212 || r == 0xfe63:
+			out = append(out, '-')
+		case (r == 0x2013 || r == 0x2014) && i > 0 && b[i-1] > ' ' && i+size < len(b) && b[i+size] > ' ': // within a word
+			out = append(out, '-')
+		case r >= 0x2060 && r <= 0x2064, r == 0x21b5 || r == 0x23ce || r == 0x21a9 || r == 0x21aa || r == 0x21b3 || r == 0x2936:
+		case r >= 0x2500 && r <= 0x257f || r == 0x2028 || r == 0x2029:
+			out = append(out, ' ')
+		case r >= 0xfb00 && r <= 0xfb06:
+			out = append(out, ligatures[r-0xfb00]...)
+		case r >= 0xff01 && r <= 0xff5e:
+			out = append(out, byte(r-0xff01+'!'))
+		default:
+			out = append(out, b[i:i+size]...)
+		}
+		i += size
+	}
+	return out
+}
+
+var ligatures = [...]string{"ff", "fi", "fl", "ffi", "ffl", "st", "st"}
+
+// unstar takes off the pairs of stars that make words bold in Markdown.
+func unstar(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); {
+		n := 0
+		for i+n < len(b) && b[i+n] == '*' {
+			n++
+		}
+		if n != 2 {
+			out = append(out, b[i:i+max(n, 1)]...)
+		}
+		i += max(n, 1)
+	}
+	return out
+}
+
+// unpercent reads a line in the encoding of addresses: one with more blanks that are written so than others.
+func unpercent(b []byte) []byte {
+	if n := bytes.Count(b, []byte("%20")); n < 2 || n <= bytes.Count(b, []byte(" ")) {
+		return b
+	}
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] == '%' && i+2 < len(b) {
+			if n, err := strconv.ParseUint(string(b[i+1:i+3]), 16, 8); err == nil {
+				out = append(out, byte(n))
+				i += 2
+				continue
+			}
 		}
 		out = append(out, b[i])
 	}
@@ -118,6 +227,7 @@ func canon(line []byte) string {
 				out = append(out, ' ')
 			}
 			blank = true
+		case r == 0x2026 && (len(out) == 0 || len(bytes.TrimSpace(line[i:])) == 0): // what was before, or comes after, was cut off
 		case r == 0x2026: // an ellipsis
 			out = append(out, "..."...)
 			blank = false

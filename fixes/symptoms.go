@@ -178,13 +178,19 @@ func (w *window) isUneventful(line int) bool {
 func (w *window) notMet(line, first, last int) bool {
 	switch {
 	case w.isUneventful(line), first < last && w.areUneventful(first, last):
-	case shownOnly().Match(w.bytes(line)) && !w.raised(line):
+	case w.isShown(line) && !w.raised(line) && !w.inList(line):
 	case listItem().Match(w.bytes(line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody):
 	case w.prose && !w.beside && w.somewhere(w.around(-1), teaching):
 	default:
 		return false
 	}
 	return true
+}
+
+// isShown looks at a line as it stands, and as it was before it was quoted.
+func (w *window) isShown(line int) bool {
+	text := w.bytes(line)
+	return shownOnly().Match(text) || len(text) > 0 && text[0] == '>' && shownOnly().Match(w.unprefixed(line))
 }
 
 // areUneventful tells if each of the lines is, or is a heading, whatever they say as one.
@@ -350,6 +356,19 @@ var frame = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`Fi
 func (w *window) raised(line int) bool {
 	return line > 0 && bytes.Contains(w.bytes(line), []byte("raise ")) && frame().Match(w.bytes(line-1))
 }
+
+// inList tells if a line is a string in a list of JSON, as tools write it for people to read: no program's source.
+func (w *window) inList(line int) bool {
+	for i := line - 1; i >= max(0, line-inListMax); i-- {
+		text := bytes.TrimSpace(w.bytes(i))
+		if !bytes.HasPrefix(text, []byte(`"`)) || !bytes.HasSuffix(text, []byte(`",`)) {
+			return len(text) == 1 && text[0] == '[' || bytes.HasPrefix(text, []byte(`"`)) && bytes.HasSuffix(text, []byte(`": [`))
+		}
+	}
+	return false
+}
+
+const inListMax = 64
 
 // differ tells if the groups one and other of an expression take different texts.
 func differ(re *regexp.Regexp, text string) bool {

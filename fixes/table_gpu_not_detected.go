@@ -586,7 +586,7 @@ var tableGpuNotDetected = []Entry{
 			"74\t(pull access denied for|repository) (all|device), ?(repository does not exist|pull access)\t\t\t\t!pullaccessdeniedforall,pullaccess 8repositorydoesnotexist 4device,pullaccess ;repositorydoesnotexist !repositoryall,pullaccess /repositorydoesnotexist +device,pullaccess 2repositorydoesnotexist\v" +
 			"66\t(Unable to find image|pull access denied for|invalid reference format)\t\t(--gpus|-gpus) (=|device=|”|“|‘|’| all)|docker run -gpus|—gpus|–gpus\t\t!invalidreferenceformat !pullaccessdeniedfor !unabletofindimage\v" +
 			"78\tunknown shorthand flag: g in -gpus\t\t\t\t!unknownshorthandflag:gin-gpus\v" +
-			"70\t[—–]gpus\t\tinvalid reference format|Unable to find image|unknown|pull access denied\t\t!gpus\v" +
+			"70\t[—–]gpus\t\tinvalid reference format|Unable to find image|unknown (shorthand )?(flag|option)|pull access denied\t\t!gpus\v" +
 			"68\tunexpected key \\S+ in \\S+\t\tgpus\t\t!unexpectedkey\v" +
 			"55\tdocker: invalid reference format\t\t--gpus\t\t!docker:invalidreferenceformat\v" +
 			"76\tvalue must be either all or an integer|gpu request key .{0,12}can be specified only once\t\t\t\t!gpurequestkey !valuemustbeeitheralloraninteger\v" +

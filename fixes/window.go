@@ -70,6 +70,9 @@ func (s *scanner) scan(source string, r io.Reader, prose bool) error {
 	w := &window{scanner: s, source: source, number: 1, prose: prose}
 	w.buf = make([]byte, 0, 64<<10)
 	defer func() {
+		if len(s.signs) == 0 && s.said != nil && !w.forgotten {
+			w.cut()
+		}
 		s.lines += w.number
 		if s.said != nil {
 			s.said.keep(w)

@@ -54,10 +54,11 @@ func (w *window) join(first, last int, between string) string {
 var nvrm, xid = []byte("NVRM: "), []byte("Xid")
 
 const (
-	wrapMax  = 6   // lines around one that show how wide a text is
-	joinMax  = 3   // lines before and after one that may be the same message, wrapped
-	widthMax = 164 // wider than people wrap
-	alikeMin = 10  // a line that goes on does not begin with the same characters, so many of them
+	wrapMax   = 6   // lines around one that show how wide a text is
+	joinMax   = 3   // lines before and after one that may be the same message, wrapped
+	widthMax  = 164 // wider than people wrap
+	narrowest = 28  // a telephone's screen
+	alikeMin  = 10  // a line that goes on does not begin with the same characters, so many of them
 )
 
 // reach is how many lines on either side may belong to a message that begins in line. A piece of a line
@@ -106,8 +107,11 @@ func (w *window) goesOn(line int) bool {
 	if bytes.Contains(w.bytes(line), nvrm) && bytes.Contains(w.bytes(line+1), nvrm) && !bytes.Contains(w.bytes(line+1), xid) {
 		return true
 	}
+	if w.sewn(line) {
+		return true
+	}
 	width, next := w.width(line), w.width(line+1)
-	if width < 40 || width > widthMax || next == 0 || next > widthMax {
+	if width < narrowest || width > widthMax || next == 0 || next > widthMax {
 		return false
 	}
 	limit := w.limit(line)
@@ -129,6 +133,26 @@ func (w *window) goesOn(line int) bool {
 		word = word[:end]
 	}
 	return width+1+utf8.RuneCount(word) >= limit
+}
+
+// sewn tells if a sign says that a line goes on in the next: an arrow at its end or at the beginning of the next, an
+// ellipsis at both, a backslash.
+func (w *window) sewn(line int) bool {
+	text, after := bytes.TrimRight(w.bytes(line), " \r"), bytes.TrimLeft(w.bytes(line+1), " \t")
+	if len(text) == 0 || len(after) == 0 {
+		return false
+	}
+	if end := text[len(text)-1]; end == '\\' {
+		return len(text) > 1 && text[len(text)-2] != '\\'
+	} else if end < utf8.RuneSelf && after[0] < utf8.RuneSelf {
+		return false
+	}
+	for _, sign := range []string{"↵", "⏎", "↩", "⤶"} {
+		if bytes.HasSuffix(text, []byte(sign)) {
+			return true
+		}
+	}
+	return bytes.HasPrefix(after, []byte("↪")) || bytes.HasPrefix(after, []byte("↳")) || bytes.HasSuffix(text, []byte("…")) && bytes.HasPrefix(after, []byte("…"))
 }
 
 // limit is how wide the text around a line is.
@@ -193,6 +217,8 @@ func (w *window) brokenWord(line int) bool {
 		return w.lines[line].cut
 	}
 	text, next := w.bytes(line), w.bytes(line+1)
-	return len(text) > 0 && text[len(text)-1] > ' ' && len(next) > 0 && next[0] > ' ' && prefixLength(next) == 0 &&
+	return len(text) > 0 && text[len(text)-1] > ' ' && len(next) > 0 && indentation(next) == indentation(text) && prefixLength(next) == 0 &&
 		w.width(line) == w.limit(line) && !bytes.Contains(text, nvrm)
 }
+
+func indentation(line []byte) int { return len(line) - len(bytes.TrimLeft(line, " \t")) }
