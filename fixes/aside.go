@@ -23,7 +23,7 @@ var (
 	})
 	// a line above what another person says
 	commented = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)^\W*@?[\w.-]+( \([^)]*\))? (commented|replied|answered)\b( .{0,40})?$|^\W*@?[\w.-]+( [\w.-]+)? (wrote|said):$`)
+		return regexp.MustCompile(`(?i)^\W*@?[\w.-]+\W{0,3}( \([^)]*\))? (commented|replied|answered)\b( .{0,40})?$|^\W*@?[\w.-]+( [\w.-]+)? (wrote|said):$`)
 	})
 	// a heading, and one above what was tried or hoped for
 	asideHeading = sync.OnceValue(func() *regexp.Regexp {
@@ -37,7 +37,7 @@ var (
 	})
 	// a line of a file or of a program's output that people paste beside what they tell
 	pastedLine = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(FROM|RUN|ENV|ARG|COPY|ADD|WORKDIR|CMD|ENTRYPOINT|USER|EXPOSE|VOLUME|LABEL|HEALTHCHECK|SHELL) [\S]|^\s*[|+][-=+|]|^\s*\|.*\|\s*$|^\s*- [\w.-]+[:=]\s*\S|^\s*[\w./-]+:\s*(["'\[{|>][^ ]*|[\w./:@-]+)?\s*$|^\s*[a-z]+_\w+: |^\s*[A-Z][A-Z_]+[=:]\s*\S+( \\)?\s*$|^\s*[\w.+-]+\s{2,}v?\d+(\.\d+)+\S*\s*$|^\[pip3\] |^\s+Device \d+: |^\s+[\w .-]{1,40}: \S.{0,60}$`)
+		return regexp.MustCompile(`^\s*(FROM|RUN|ENV|ARG|COPY|ADD|WORKDIR|CMD|ENTRYPOINT|USER|EXPOSE|VOLUME|LABEL|HEALTHCHECK|SHELL) [\S]|^\s*[|+][-=+|]|^\s*\|.*\|\s*$|^\s*- [\w.-]+[:=]\s*\S|^\s*[\w./-]+:\s*(["'\[{|>][^ ]*|[\w./:@-]+)?\s*$|^\s*[a-z]+_\w+: |^\s*[A-Z][A-Z_]+[=:]\s*\S+( \\)?\s*$|^\s*[\w.+-]+\s{2,}v?\d+(\.\d+)+\S*\s*$|^\[pip3\] |^\s+Device \d+: |^\s*GPU\d+\s|^\s+[\w .-]{1,40}: \S.{0,60}$`)
 	})
 )
 
@@ -54,7 +54,7 @@ func (w *window) parts() []int8 {
 		return w.lineParts
 	}
 	w.lineParts, w.hasAside, w.hasPasted = make([]int8, len(w.lines)), false, false
-	if !w.prose {
+	if !w.prose || w.forgotten || len(w.buf) > proseMax {
 		return w.lineParts
 	}
 	form := make([]bool, len(w.lines))
@@ -120,7 +120,7 @@ func (w *window) isAside(s *Symptom, line int, text string, match *regexp.Regexp
 	if part == aside && !trouble().Match(w.bytes(line)) || s.Prose && part != told {
 		return true
 	}
-	if s.Prose && (w.hasPasted || w.hasAside) {
+	if s.Prose {
 		told := w.byTold()
 		for _, source := range s.With {
 			if !w.somewhere(told, source) {
@@ -132,23 +132,20 @@ func (w *window) isAside(s *Symptom, line int, text string, match *regexp.Regexp
 	return at != nil && suggestion().MatchString(sentence(text, at[0], at[1]))
 }
 
-// fitsBesidePasted tells if a symptom's demands hold of what is neither pasted nor aside. A table of nvidia-smi counts: it
-// shows that the driver runs.
+// fitsBesidePasted tells if a symptom's demands hold of what is neither pasted nor aside. The head of nvidia-smi's table
+// counts: it shows that the driver runs.
 func (w *window) fitsBesidePasted(s *Symptom, line int) bool {
 	parts := w.parts()
 	if !w.hasPasted || parts[line] != told {
 		return false
 	}
-	spoken := w.setting("spoken", func(i int) bool {
-		raw := bytes.TrimSpace(w.bytes(i))
-		return parts[i] == told || parts[i] == pasted && len(raw) > 0 && (raw[0] == '|' || raw[0] == '+')
-	})
+	spoken := w.setting("spoken", func(i int) bool { return parts[i] == told || bytes.Contains(w.bytes(i), []byte("NVIDIA-SMI ")) })
 	return w.fits(s, spoken)
 }
 
 // byTold is the setting of what is neither pasted nor aside.
 func (w *window) byTold() *setting {
-	return w.setting("told", func(i int) bool { return w.parts()[i] == told })
+	return w.setting("told", func(i int) bool { return w.parts()[i] == told && !w.byProgram(i) })
 }
 
 // sentence is the one in which a part of a text stands.
