@@ -130,6 +130,16 @@ func (s *session) loadedDriver() []fact {
 // compareVersions: libraries of another driver than the one that is loaded, on the host, in an image or in a CDI spec.
 func (s *session) compareVersions() {
 	loaded := s.loadedDriver()
+	if len(loaded) == 0 { // on the disk, at least
+		loaded = s.printed(modinfoCommand(), aDriver())
+	}
+	if len(loaded) == 0 {
+		for _, f := range slices.Concat(s.facts(driverLibrary()), s.facts(driverPackages()), s.facts(rpmDriver())) {
+			if !s.inside(f.line) && !s.inSpec(f.line) && !elsewhere().MatchString(s.lines[f.line]) {
+				loaded = append(loaded, f)
+			}
+		}
+	}
 	if len(loaded) == 0 || s.has(onWSL()) >= 0 {
 		return
 	}
@@ -142,13 +152,9 @@ func (s *session) compareVersions() {
 	var host, image, spec []fact
 	libraries := slices.Concat(s.facts(driverLibrary()), s.facts(driverPackages()), s.facts(rpmDriver()), s.facts(upgradedTo()), s.printed(modinfoCommand(), aDriver()))
 	for _, f := range libraries {
-		command := ""
-		if s.of[f.line] >= 0 {
-			command = s.commands[s.of[f.line]].command
-		}
 		switch {
 		case f.text == "" || f.line == version.line || elsewhere().MatchString(s.lines[f.line]):
-		case cdiPath().MatchString(s.lines[f.line]) || strings.Contains(command, "/cdi"):
+		case s.inSpec(f.line):
 			spec = append(spec, f)
 		case s.inside(f.line):
 			image = append(image, f)
@@ -175,6 +181,11 @@ func (s *session) compareVersions() {
 	if len(host) > 0 && !slices.ContainsFunc(host, same) && s.has(moduleLoadedFromTable()) < 0 {
 		s.tell("driver-library-version-mismatch", 58, host[0].line, version.line)
 	}
+}
+
+// inSpec tells if a line is one of a CDI spec.
+func (s *session) inSpec(line int) bool {
+	return cdiPath().MatchString(s.lines[line]) || s.of[line] >= 0 && strings.Contains(s.commands[s.of[line]].command, "/cdi")
 }
 
 // moduleLoadedFromTable is nvidia-smi's own table: where it was printed, the libraries are of the module's version.

@@ -193,14 +193,14 @@ var (
 
 // compareRequests: what a container was started with, and what is in it.
 func (s *session) compareRequests() {
-	if written, ok := firstOf(s.printed(envFile(), envValue())); ok {
+	if written := s.printed(envFile(), envValue()); len(written) > 0 {
 		used, ok := firstOf(slices.Concat(s.printed(composeConfig(), composeValue()), s.printed(printedInside(), valueInside())))
-		if ok {
-			if used.text == written.text {
-				s.refute("env-has-no-effect")
-			} else {
-				s.tell("env-has-no-effect", 62, written.line, used.line)
-			}
+		i := slices.IndexFunc(written, func(f fact) bool { return f.text != used.text })
+		switch {
+		case ok && i >= 0:
+			s.tell("env-has-no-effect", 62, written[i].line, used.line)
+		case ok:
+			s.refute("env-has-no-effect")
 		}
 	}
 	runc, none, missing := -1, s.has(noRequests()), s.has(missingInside())

@@ -1,6 +1,7 @@
 package fixes
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -110,6 +111,10 @@ var (
 	smiWorks     = lazy(`^GPU \d+: |NVIDIA-SMI \d{3}\.|^(?:NVIDIA|Tesla|Quadro) [\w -]+(?:, \d{3}\.\d.*)?$`)
 	nodeThere    = lazy(`^(?:c[rwx-]{9}.*)?/dev/nvidia0\b`)
 	moduleRow    = lazy(`^nvidia +\d{4,} +\d+`)
+	nodesAsked   = lazy(`^(?:sudo )?ls\b.* /dev/nv(?:idia)?\*$`)
+	aNode        = lazy(`/dev/nvidia\d`)
+	uvmNode      = lazy(`/dev/nvidia-uvm\b`)
+	uvmLoaded    = lazy(`^\d+ nvidia-uvm$|^nvidia_uvm +\d{4,}`)
 	dockerdAsked = lazy(`^(?:sudo )?(?:pgrep|pidof|ps)\b.*dockerd`)
 	sockGone     = lazy(`docker\.sock\W{0,3} ?No such file`)
 )
@@ -159,6 +164,14 @@ func (s *session) compareSilence() {
 			s.tell("driver-capabilities-missing", 58, a.line, node)
 		} else if row := s.has(moduleRow()); !in && row >= 0 && !s.inside(row) {
 			s.tell("driver-tools-missing", 58, a.line, row)
+		}
+	}
+	for _, a := range s.asking(nodesAsked()) {
+		has := func(re *regexp.Regexp) bool {
+			return slices.ContainsFunc(a.out, func(i int) bool { return re.MatchString(s.lines[i]) })
+		}
+		if made := s.has(uvmLoaded()); made >= 0 && !a.inside && has(aNode()) && !has(uvmNode()) && a.ended {
+			s.tell("device-node-missing", 82, a.line, made)
 		}
 	}
 	if a := s.silent(dockerdAsked()); a != nil && s.has(sockGone()) >= 0 {

@@ -9,6 +9,7 @@ var tableCdi = []Entry{
 		Cause:    "The container asks for a CDI device, and no CDI specification on this machine describes it.",
 		Question: "Does `nvidia-ctk cdi list` show other devices of nvidia.com/gpu? If it does, only the name is wrong.", Explains: []ID{"gpu-not-requested"},
 		packed: "" +
+			"86\tFound 0 CDI devices\t\tno known GPU vendor found\t\t!found0cdidevices\v" +
 			"66\tunresolvable CDI devices?:? \\S*nvidia\\.com/\truntime\\.nvidia\\.com\t\t\t!unresolvablecdidevice\v" +
 			"58\tunresolvable CDI device\truntime\\.nvidia\\.com|(amd|intel|xilinx|google|vendor|example|qualcomm|habana)\\.(com|ai)\tnvidia\t\t!unresolvablecdidevice\v" +
 			"54\tunresolvable CDI\truntime\\.nvidia\\.com|amd\\.com|intel\\.com\tnvidia\t\t!unresolvablecdi\v" +
@@ -100,6 +101,7 @@ var tableCdi = []Entry{
 		Cause:    "A file in the CDI folders does not parse or conflicts with another, so the devices in it cannot be used.",
 		Explains: []ID{"cdi-spec-missing"},
 		packed: "" +
+			"84\t^-[rw.+-]{9,10} \\d+ \\S+ \\S+ 0 .{6,30} \\S*nvidia\\S*\\.(ya?ml|json)$\t\t/cdi\\b|nvidia\\.com/gpu\t\t!.json \"yaml #ml\v" +
 			"58\tinvalid spec, (multiple device|no devices)\t\t\t\t!invalidspec,multipledevice -nodevices\v" +
 			"74\tfailed to (parse|read|load|unmarshal|validate) (a |the )?CDI spec\t\t\t\t!failedtoloadacdispec -cdispec -thecdispec )parseacdispec .cdispec .thecdispec )readacdispec -cdispec -thecdispec )unmarshalacdispec 2cdispec 2thecdispec )validateacdispec 1cdispec 1thecdispec\v" +
 			"74\tconflicting (CDI )?device.{0,160}nvidia|nvidia.{0,160}conflicting (CDI )?device|conflicts?:? .{0,60}nvidia\\.com/gpu|nvidia\\.com/gpu=\\S+.{0,40}(conflict|duplicate|defined (twice|more than once|in both))\t\t\t\t!conflictingcdidevice ,device !nvidia.com/gpu\v" +
@@ -121,11 +123,12 @@ var tableCdi = []Entry{
 		Cause:    "The engine is too old for CDI devices (below 25), or the feature is off (it must be switched on from 25.0 to 28.1).",
 		Explains: []ID{"cdi-spec-missing", "compose-too-old"},
 		packed: "" +
+			"56p\tCDI spec directories|Discovered Devices\t\tnvidia\\.com/gpu|driver: cdi\n(two|both) (hosts?|machines?|nodes?|servers?|engines?)|(left|right|other|newer|older|one|new|second) (one|hosts?|machines?|nodes?|servers?|engines?)\\b\nrefus\\w*|(not|n.?t|no) (such|start|work|know|have)|only\\b|fails?|missing\t\t!cdispecdirectories !discovereddevices\v" +
 			"74\tCDI (devices? )?(injection|support|is|are|was|feature).{0,40}\\b(not enabled|disabled|not supported|off|turned off|unsupported)\\b\t\tnvidia|docker|gpu|containerd|podman|buildkit|buildx|builder|CDI device|moby|worker|daemon\t\t!cdiare $deviceare *feature *injection +s *sare +feature +injection ,s +support +upport +was *was $feature $injection %s $support $was\v" +
 			"44\t(enable|switch on|turn on|activate) (the )?CDI( feature| support)?\t\tdaemon\\.json|features|docker\tunresolvable CDI\ncould not select device driver with\t!activatecdi )thecdi !enablecdi 'thecdi !switchoncdi )thecdi !turnoncdi 'thecdi\v" +
 			"74\t\\bselect (a |the |any )?(suitable )?device driver (called |named |for )?cdi\\b\t\t\t\t!selectadevicedrivercalledcdi 5di 4forcdi 4namedcdi (nydevicedrivercalledcdi 7di 6forcdi 6namedcdi *suitabledevicedrivercalledcdi ?di >forcdi >namedcdi (suitabledevicedrivercalledcdi =di <forcdi <namedcdi 'devicedrivercalledcdi 4di 3forcdi 3namedcdi 'suitabledevicedrivercalledcdi <di ;forcdi ;namedcdi 'thedevicedrivercalledcdi 7di 6forcdi 6namedcdi *suitabledevicedrivercalledcdi ?di >forcdi >namedcdi\v" +
 			"72\tadding custom device .{0,3}nvidia\\.com/gpu\t\t\tdocker[- ]compose|compose\\.ya?ml|services:|Container \\S+ +(Creat|Start)|compose up|deploy a stack|Portainer\t!addingcustomdevice\v" +
-			"66\t(nvidia\\.com/gpu=\\S+ ?:? .{0,16}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path|mode)?:? ?.{0,30}nvidia\\.com/gpu\t\\bstat \t\tdocker[- ]compose|compose\\.ya?ml|services:|compose up|deploy a stack|Portainer\n(driver|nvidia)\\b[^\\n]{0,60}\\b(updat|upgrad|moved|replac|(from|to) \\d{3}\\.)|(updat|upgrad|moved|replac)\\w*[^\\n]{0,60}(driver|nvidia)\t!invaliddevice !nvidia.com/gpu=\v" +
+			"66\t(nvidia\\.com/gpu=\\S+ ?:? .{0,16}(is not an absolute path|invalid device|bad format|no such file))|invalid device (specification|mapping|path|mode)?:? ?.{0,30}nvidia\\.com/gpu\t\\bstat |unresolvable\t\tdocker[- ]compose|compose\\.ya?ml|services:|compose up|deploy a stack|Portainer\n(driver|nvidia)\\b[^\\n]{0,60}\\b(updat|upgrad|moved|replac|(from|to) \\d{3}\\.)|(updat|upgrad|moved|replac)\\w*[^\\n]{0,60}(driver|nvidia)\t!invaliddevice !nvidia.com/gpu=\v" +
 			"64\tfeatures?.{0,10}cdi\\W{0,5}false\t\t\t\t!feature\v" +
 			"72\t\\bstat nvidia\\.com/gpu\t\tpodman (run|version|create|--version|\\d)|docker run\tdocker-compose|compose file|podman compose|compose( version)?( says| is)? v?[12]\\.\\d\t!statnvidia.com/gpu\v" +
 			"60\tenable_cdi\\W{0,5}(is |was |set |to |= ?|: ?)*(false|off|disabled)\\b|enable_cdi .{0,30}(is |was )?(not|missing|absent|unset)|\\bCDI (support|injection)?[^.\\n]{0,40}(only|first|introduced|since|from|needs|requires)[^.\\n]{0,30}(containerd|docker|podman|engine|moby)|(containerd|docker|podman|engine|moby)[^.\\n]{0,40}(only|first) (\\w+ )?CDI[^.\\n]{0,20}(since|from|with|in)\t\t\tunresolvable CDI\t!cdi\v" +

@@ -143,7 +143,6 @@ var tableDriverMismatch = []Entry{
 		Cause:    "The engine or the CLI is too old to know GPU requests.",
 		Explains: []ID{"gpus-flag-quoting", "toolkit-not-installed", "cdi-not-enabled"},
 		packed: "" +
-			"84\t(gathering device information|adding custom device)\\W.{0,30}nvidia\\.com/gpu\t\t(Server Version|Engine|docker version|Version)\\W{1,4}(1\\d|2[0-4])\\.\\d|Server\\.?Version\\W{1,6}(1\\d|2[0-4])\\.\\d+\\.\t\t!nvidia.com/gpu\v" +
 			"76\tunknown flag: --gpus ?(\\.|$|\\n|See)\t\t\t\t!unknownflag:--gpus\v" +
 			"74\tunknown flag: --gpus\tunknown flag: --gpus (all|device|\\d|=)\t\t\t!unknownflag:--gpus\v" +
 			"84\t--gpus requires API version\t\t\t\t!--gpusrequiresapiversion\v" +

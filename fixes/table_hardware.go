@@ -40,7 +40,7 @@ var tableHardware = []Entry{
 		packed: "" +
 			"60\tRate limiting GSP RPC error prints|GSP(-RM| core) (is )?unresponsive|(GSP RM|LibOS)? ?heartbeat timed out, ?currentTime|(GSP RM|LibOS) heartbeat timed out|waiting for RPC response from GSP|NVLink: fatal error detected|C2C Link (un)?correct|High single-bit ECC error rate|uncorrectable NVLink error|NVLINK_?UNCORRECTABLE\t\t\t\t!c2clinkcorrect (uncorrect !gsp-rmisunresponsive 'unresponsive $coreisunresponsive (unresponsive $rmheartbeattimedout !heartbeattimedout,currenttime \"ighsingle-biteccerrorrate !libosheartbeattimedout !nvlink:fatalerrordetected '_uncorrectable 'uncorrectable !ratelimitinggsprpcerrorprints !uncorrectablenvlinkerror !waitingforrpcresponsefromgsp\v" +
 			"66\tXid\\W{0,3}\\([^)]{5,40}\\):? ?\\d+\tXid\\W{0,3}\\([^)]{5,40}\\):? ?(48|63|64|79|94|95|154)\\b\t\t\t!xid\v" +
-			"58\t\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b\\d{1,3}\\b\t\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|79|94|95|154)\\b|\\bXid\\W{0,3}\\(|^\\W{0,4}(adds?|added|treats?|handle[sd]?|marks?|classif\\w+|ignores?|fix(es)?|feat(ure)?|skips?|documents?)\\b|(no longer|now|as|is|are) (non-?)?fatal\\b|mark the gpu|\\bxid:? ?\\d+\\.\\d\tnvidia|NVRM|gpu|\\bcards?\\b|cuda|graphics|geforce|\\b[RG]TX|vllm|torch|\\b[ABHLV]\\d{2,3}\\b\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!xid\v" +
+			"58\t\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b\\d{1,3}\\b\t\\bXids? ?(\\w+ ){0,3}\\W{0,3}(48|63|64|79|94|95|154)\\b|\\bXid\\W{0,3}\\(|^\\W{0,4}(adds?|added|treats?|handle[sd]?|marks?|classif\\w+|ignores?|fix(es)?|feat(ure)?|skips?|documents?)\\b|(no longer|now|as|is|are) (non-?)?fatal\\b|mark the gpu|\\bxid:? ?\\d+\\.\\d\tnvidia|NVRM|gpu|\\bcards?\\b|cuda|graphics|geforce|\\b[RG]TX|vllm|torch|\\b[ABHLV]\\d{2,3}\\b|\\bdmesg\\b|kernel log\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!xid\v" +
 			"60\tPCI:[0-9a-f:.]+\\)?: ?\\d+, (pid=|name=|Ch\\b|MMU|Graphics|GPU|Timeout|GSP|errorString|CTX)\tPCI:[0-9a-f:.]+\\)?: ?(48|63|64|79|94|95|154),\t\t\t!pci:\v" +
 			"58\tTimeout (waiting|after \\d+s?( of waiting)?) for RPC response from GPU|GSP RPC timeout|(rpcRecvPoll|_issueRpcAndWait).{0,40}(timed? ?out|failed)|GSP-CrashCat\t\t\t\t!_issuerpcandwait !forrpcresponsefromgpu !gsp-crashcat $rpctimeout !rpcrecvpoll\v" +
 			"56\terrorString CTX SWITCH TIMEOUT|Graphics (SM (Warp|Global) )?Exception( on| :|:)|MMU Fault: ENGINE|\\bFAULT_P[DT]E\\b\t\t\t\t!errorstringctxswitchtimeout !fault_pde (te !graphicsexception: 2on )smglobalexception: :on +warpexception: 8on !mmufault:engine\v" +
@@ -100,6 +100,7 @@ var tableHardware = []Entry{
 		Cause:    "The GPU has met an error after which it works again only when it has been reset.",
 		Explains: []ID{"xid-error", "gpu-not-requested", "cgroup-device-lost", "compute-mode-exclusive", "uvm-broken"},
 		packed: "" +
+			"66\t(recovery|reset)[-_ ]?action\\b.{0,120}\\b(recovery[-_ ]?)?action\\W{1,8}(Drain (and|&) )?(Reset|Reboot|Node)\\b\tcase nvml|GPU_RECOVERY_ACTION_\t\t\t!recovery*action )-action )_action )action #set*action &-action &_action &action\v" +
 			"66\t(Reset Required|Drain and Reset Recommended) ?: Yes\t\t\t\t!drainandresetrecommended !resetrequired\v" +
 			"74\tGPU \\S{1,20} requires (a )?reset|Recovery action: ?\\d+ \\((GPU_RESET|NODE_REBOOT|DRAIN_AND_RESET)\t\t\t\t!recoveryaction: #quiresareset )reset\v" +
 			"76\tGPU requires (a )?reset|GPU reset (is )?required|ERROR_RESET_REQUIRED|NVMLError_ResetRequired\t(Reset (is )?Required|RESET_REQUIRED)\\W{0,20}(No\\b|0\\b|false)\t\t\t!error_reset_required !requiresareset )reset #setisrequired &required\v" +
@@ -173,6 +174,7 @@ var tableHardware = []Entry{
 		Cause:    "On this NVSwitch machine the fabric manager does not run or is not of the driver's version, so CUDA cannot start.",
 		Explains: []ID{"cuda-driver-too-old", "gpu-not-requested", "uvm-broken", "nccl-problem"},
 		packed: "" +
+			"58\t^(\\d+ )?State ?: ?(In Progress|Not Started)$\t\t^ ?(\\d+ )?Fabric$|grep[^\\n]{0,30}Fabric\t\t!state:inprogress 'notstarted\v" +
 			"74\tsystem not yet initialized\t\t\tcluster system|replica|repository|database|hibernate|tomcat\t!systemnotyetinitialized\v" +
 			"76\tCUDA_ERROR_SYSTEM_NOT_READY|cudaErrorSystemNotReady\t\t\t\t!_error_system_not_ready !errorsystemnotready\v" +
 			"70\t(CUDA|error|cuInit|cudaGetDeviceCount).{0,60}\\b(error |code |: ?|\\()802\\b|Failed to start NVIDIA fabric|fabricmanager\\.service: (Main|Failed)\tout of memory|MiB|GiB|\\bMB\\b|\\bGB\\b\t\t\t!(802 !:802 !bricmanager.service:failed 5main !code802 !error802 !iledtostartnvidiafabric\v" +

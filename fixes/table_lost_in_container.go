@@ -9,6 +9,7 @@ var tableLostInContainer = []Entry{
 		Cause:    "The container's device cgroup was written anew (by systemctl daemon-reload or docker update), and the GPU that the NVIDIA hook had put there is gone from it.",
 		Question: "Did it work when the container started? If it never did, look for no-cgroups = true in the toolkit's configuration.", Explains: []ID{"gpu-not-requested", "uvm-broken", "nccl-problem"},
 		packed: "" +
+			"58\tdevices\\.list\\b\t\tgrep -c \\W?(c )?195[\\s\\S]{0,30}\\n ?0\\b|c 195:\\* m\\b|(no|without|lacks?|lost|missing) [^\\n]{0,30}\\b195\\b|\\b195\\b[^\\n]{0,40}(gone|missing|not (there|in)|no longer)\tno-cgroups ?= ?true\nk8s-device-plugin is missing\t!devices.list\v" +
 			"54\tinitiali[sz]e nvml: ERROR_UNKNOWN\t\t\t\t!initialisenvml:error_unknown )zenvml:error_unknown\v" +
 			"66\tFailed to initialize NVML: Unknown Error\t\t\tno-cgroups\\W{0,4}(is |was |set |to |in )*(true|on|enabled|left)|no-cgroups ?= ?true\ncannot access /dev/nvidia\\*\t!failedtoinitializenvml:unknownerror\v" +
 			"58\tNVML\\W.{0,80}\\bUnknown Error|Unknown Error.{0,60}\\bNVML\tdevice handle\t\tno-cgroups ?= ?true\nUnable to determine the device handle|fallen off\ncannot access /dev/nvidia\\*\t!unknownerror\v" +
@@ -68,6 +69,7 @@ var tableLostInContainer = []Entry{
 		Cause:    "The driver is loaded, but a device file such as /dev/nvidia-uvm does not exist, because nothing has made it since the machine started.",
 		Explains: []ID{"uvm-broken", "gpu-not-requested"},
 		packed: "" +
+			"72p\t/dev/nvidia-uvm\\b.{0,60}(No such file|not exist|fails?)\t\t\\b(LXC|Proxmox|PVE)\\b\n\\bhost\\b[^\\n]{0,60}\\b(only|no|without|lacks?|missing|just)\\b|(only|no|without) [^\\n]{0,60}\\bon the (\\w+ )?host\t\t!/dev/nvidia-uvm\v" +
 			"60\tinvalid device node:? \\S*/dev/nvidia|missing required device major nvidia|fail\\w* to create (control )?device nodes?\\b|fail\\w* to create NVIDIA (control )?device nodes\t\t\t\t!invaliddevicenode !missingrequireddevicemajornvidia !tocreatecontroldevicenode )devicenode )nvidiacontroldevicenodes /devicenodes\v" +
 			"76\tstat failed:? /dev/nvidia\\S+\t\t\t\t!statfailed/dev/nvidia +:/dev/nvidia\v" +
 			"62\t/dev/nvidia(-uvm(-tools)?|ctl|-modeset|\\d+|-caps\\S*)\\W{0,4} ?(no such file or directory|does not exist|not found|is missing|missing|is absent|absent|was not (created|found|there)|not present)\tnvidia-persistenced|GPU device is present\t\t\t!/dev/nvidia\v" +
@@ -109,9 +111,9 @@ var tableLostInContainer = []Entry{
 			"72\t(mount|stat|open|bind|CDI|fulfil\\w*).{0,120}nvidia-persistenced/socket\t\t\t\t!nvidia-persistenced/socket\v" +
 			"62\tnvidia-persistenced/socket\t\terror|fail|no such|(does|do|did|will|can)(n.?t| not)|cannot|missing|gone|message|refus|problem\t\t!nvidia-persistenced/socket\v" +
 			"64p\t(persistenced?|persistence daemon).{0,120}\\bsocket|\\bsocket\\b.{0,60}(persistenced?|persistence daemon)\tSelecting |pattern /|level=info|level=debug msg=\\W?Selecting\tcontainer|docker|podman|hook|\\bCDI\\b|mount|nvidia\nerror|fail|no such|(does|do|did|will|can)(n.?t| not)|cannot|missing|gone|message|refus|problem|never|not (there|found|exist)|stumbl\\w*|\\bagain\\b|restart\\w*|only (when|if|after|once)\t\t!persistence\v" +
-			"58p\t(stopp?(ed)?|disabl\\w*|remov\\w*|mask\\w*|kill\\w*|without|purg\\w*|crash\\w*|died|dead|failed|inactive).{0,40}(nvidia-persistenced|persistence daemon)|(nvidia-persistenced|persistence daemon).{0,60}(stopp?(ed)?|disabl\\w*|remov\\w*|mask\\w*|kill\\w*|died|dead|failed|inactive|not running|crash\\w*)\t\tcontainer|docker|podman\n(containers?|podman|docker)[^\\n]{0,120}(not|n.?t|never|cannot|fail\\w*|refus\\w*|error|no longer)[^\\n]{0,40}(start|creat|run|launch)?\nsocket|mount|\\bCDI\\b|hook\t\t!nvidia-persistenced !persistencedaemon\v" +
+			"58p\t(stopp?(ed)?|disabl\\w*|remov\\w*|mask\\w*|kill\\w*|without|purg\\w*|crash\\w*|died|dead|failed|inactive).{0,40}(nvidia-persistenced|persistence daemon)|(nvidia-persistenced|persistence daemon).{0,60}(stopp?(ed)?|disabl\\w*|remov\\w*|mask\\w*|kill\\w*|died|dead|failed|inactive|not running|crash\\w*)\t/s?bin/nvidia-persistenced\tcontainer|docker|podman\n(containers?|podman|docker)[^\\n]{0,120}(not|n.?t|never|cannot|fail\\w*|refus\\w*|error|no longer)[^\\n]{0,40}(start|creat|run|launch)?\nsocket|mount|\\bCDI\\b|hook\t\t!nvidia-persistenced !persistencedaemon\v" +
 			"80\tmount error.{0,200}/run/nvidia-persis\t\t\t\t!/run/nvidia-persis\v" +
-			"46p\tpersistenced?s?\\b|persistence daemon\t\tcontainer|docker|podman|\\bCDI\\b|\\bhook\\b\n{bad}\n{prose}|\\bhook\\b\nsocket|\\bmounts?\\b|not start|n.?t start|creat\\w*|\\bhook\\b\tNVIDIA_VISIBLE|could not select\n(slow|seconds|delay)[^\\n]{0,40}(start|nvidia-smi)\nnvidia[-_]uvm\t!persistence\v" +
+			"46p\tpersistenced?s?\\b|persistence daemon\t/s?bin/nvidia-persistenced\tcontainer|docker|podman|\\bCDI\\b|\\bhook\\b\n{bad}\n{prose}|\\bhook\\b\nsocket|\\bmounts?\\b|not start|n.?t start|creat\\w*|\\bhook\\b\tNVIDIA_VISIBLE|could not select\n(slow|seconds|delay)[^\\n]{0,40}(start|nvidia-smi)\nnvidia[-_]uvm\t!persistence\v" +
 			"70\t/run/nvidia-pers\\w*\\W{0,4}$\t\t\t\t!/run/nvidia-pers",
 		Steps: []Advice{
 			{Text: "Start the persistence daemon anew", Command: "sudo systemctl restart nvidia-persistenced"},
