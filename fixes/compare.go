@@ -26,10 +26,11 @@ func (w *window) compare() {
 	s.comparePackages()
 	s.compareModules()
 	s.compareSilence()
+	s.compareDetect()
 }
 
 // outputs are commands and lines without which there is nothing to compare.
-var outputs = lazy(`(?i)uname|lsmod|modinfo|dkms|mokutil|bootctl|lspci|\bdpkg|\brpm\b|apt-cache|/sys/module|/proc/driver|NVRM|nvidia-smi|docker info|docker context|docker\.sock|daemon\.json|no-cgroups|crw|uid=|\bgroups\b|libcuda|libnvidia|driver version|Security Options|docker ps|Runtimes|\bfile \S|pgrep|which |N/A +N/A|/dev/nvidia|ldconfig|device_ids|VISIBLE_DEVICES|\.env\b|ubuntu-drivers|MIG Mode`)
+var outputs = lazy(`(?i)uname|lsmod|modinfo|dkms|mokutil|bootctl|lspci|\bdpkg|\brpm\b|apt-cache|/sys/module|/proc/driver|NVRM|nvidia-smi|docker info|docker context|docker\.sock|daemon\.json|no-cgroups|crw|uid=|\bgroups\b|libcuda|libnvidia|driver version|Security Options|docker ps|Runtimes|\bfile \S|pgrep|which |N/A +N/A|/dev/nvidia|ldconfig|device_ids|VISIBLE_DEVICES|\.env\b|ubuntu-drivers|MIG Mode|docker (?:container )?inspect|/proc/modules`)
 
 const (
 	kernelVersion = `(\d+\.\d+\.\d+[-.][\w.+-]*\w)`

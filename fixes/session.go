@@ -31,7 +31,7 @@ type session struct {
 var prompt = lazy(`^(?:\([\w.-]+\) ?)?(?:(?:[\w.-]+@[\w.-]+[^$#%>]{0,60}|\[[\w.-]+@[^\]]{1,60}\] ?|(?:PS )?[A-Z]:[^>]{0,60}|PS|[~/][\w/.-]{0,40} ?|root)?[$%>❯»➜] ?|(?:[\w.-]+@[\w.-]+[^$#%>]{0,60}|\[[\w.-]+@[^\]]{1,60}\] ?)# ?|\+ )(.*)$`)
 
 // bareCommand is a line that is a command without its prompt, or with that of root, which is a comment's sign as well.
-var bareCommand = lazy(`^(?:# ?)?((?:sudo )?(?:uname|lsmod|dkms|mokutil|lspci|modinfo|groups|ls|stat|docker|podman|kubectl|nvidia-smi|nvidia-ctk|systemctl|dpkg|rpm|apt-cache|snap|free|df|fuser|ps|pgrep|cat|grep|which|command|getent|getenforce|file|wsl|ldconfig|ldd|readlink|whoami|printenv|jq|head|find)( +[-|/.~<>&$\w*(^+%{]\S*)+|(?:id|groups|whoami|lsmod|nvidia-smi|uname -\w+|docker info|docker ps))$`)
+var bareCommand = lazy(`^(?:# ?)?((?:sudo )?(?:uname|lsmod|dkms|mokutil|lspci|modinfo|groups|ls|stat|docker|podman|kubectl|nvidia-smi|nvidia-ctk|systemctl|dpkg|rpm|apt-cache|snap|free|df|fuser|ps|pgrep|cat|grep|which|command|getent|getenforce|file|wsl|ldconfig|ldd|egrep|lshw|ubuntu-drivers|readlink|whoami|printenv|jq|head|find)( +[-|/.~<>&$\w*(^+%{]\S*)+|(?:id|groups|whoami|lsmod|nvidia-smi|uname -\w+|docker info|docker ps))$`)
 
 func lazy(source string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
@@ -94,6 +94,9 @@ func (s *session) asking(command *regexp.Regexp) []*issued {
 // silent is a command that matches and printed nothing, nil where there is none.
 func (s *session) silent(command *regexp.Regexp) *issued {
 	for _, a := range s.asking(command) {
+		if counts().MatchString(a.command) && len(a.out) > 0 && s.lines[a.out[0]] == "0" {
+			return a
+		}
 		if a.ended && (len(a.out) == 0 || len(a.out) == 1 && nothingFound().MatchString(s.lines[a.out[0]])) {
 			return a
 		}
@@ -103,6 +106,9 @@ func (s *session) silent(command *regexp.Regexp) *issued {
 
 // nothingFound is what grep -c, whereis and which print where there is nothing.
 var nothingFound = lazy(`^0$|^[\w.-]+:$|(?:^|which: )no \S+ in \(|^\S+ not found$`)
+
+// counts are commands that print one figure.
+var counts = lazy(`\bgrep (?:-\w+ )*-\w*c|\| *wc -l$`)
 
 // fact is something that a line says.
 type fact struct {

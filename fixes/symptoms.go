@@ -124,7 +124,7 @@ func newScanner(x *symptomIndex) *scanner {
 // device found"). What it says counts only where NVIDIA's name, or something that only it has, is in it.
 const (
 	otherVendors = `\bamdgpu\b|\brocm|\bhip(blas|Error|Malloc|MemAlloc|cc)?\b|/dev/kfd|\bgfx\d{3,4}\b|\bRadeon\b|\bi915\b|level[-_ ]zero|\bxpu\b|\boneapi\b|\bhabana|\bgaudi|MPS backend|\bAMD (GPU|Instinct)|Intel (Arc|GPU|\(R\) Arc)`
-	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io|compute capability`
+	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io|compute capability|--gpus|capabilities: ?\[\[gpu`
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
