@@ -77,8 +77,11 @@ func (s *session) runningKernel() (fact, bool) {
 	return firstOf(s.facts(kernelLine()))
 }
 
+// begins tells if one version begins with the other: people shorten them, and lines end in the middle of one.
+func begins(a, b string) bool { return strings.HasPrefix(a, b) || strings.HasPrefix(b, a) }
+
 func sameKernel(a, b string) bool {
-	return archSuffix().ReplaceAllString(a, "") == archSuffix().ReplaceAllString(b, "")
+	return begins(archSuffix().ReplaceAllString(a, ""), archSuffix().ReplaceAllString(b, ""))
 }
 
 // compareKernels: a module for another kernel than the one that runs.
@@ -168,7 +171,7 @@ func (s *session) compareVersions() {
 			spec = append(spec, fact{a.line, cdiGrep().FindStringSubmatch(a.command)[1]})
 		}
 	}
-	same := func(f fact) bool { return f.text == version.text }
+	same := func(f fact) bool { return begins(f.text, version.text) }
 	switch {
 	case len(spec) > 0 && !slices.ContainsFunc(spec, same):
 		s.tell("cdi-spec-stale", 62, spec[0].line, version.line)

@@ -73,6 +73,8 @@ func TestExplainTypeset(t *testing.T) {
 		"setting up CDI devices: unresol↵\nvable CDI devices nvidia.com/gpu=all",
 		"setting up CDI devices: unresolvable CDI \\\n    devices nvidia.com/gpu=all",
 		"setting up CDI devices: unresol…\n…vable CDI devices nvidia.com/gpu=all",
+		"> starting the pod now on this machine, and then: setting up C\n> DI devices: unresolvable CDI devices nvidia.com/gpu=all",
+		"setting up CDI devices: unresolvable\nCDI devices nvidia.com/gpu=all and see\nhttps://example.com/some/long/page/that/has/no/blank/in/it",
 		"{\n  \"lines\": [\n    \"podman run\",\n    \"setting up CDI devices: unresolvable CDI devices nvidia.com/gpu=all\"\n  ]\n}",
 	} {
 		if got := first(ExplainString("", text)); got != want {

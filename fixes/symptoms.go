@@ -301,7 +301,7 @@ func (w *window) try(h hit) {
 		if w.matches(unless, text) {
 			return
 		}
-		if first == last && ref.Lines == 0 && (w.width(h.line) >= 60 || h.line > 0 && w.width(h.line-1) >= 60) { // what speaks against it may stand in the wrapped rest
+		if first == last && ref.Lines == 0 && (w.width(h.line) >= unlessFrom || h.line > 0 && w.width(h.line-1) >= unlessFrom) { // what speaks against it may stand in the wrapped rest
 			if a, b := w.wrapped(h.line); a < b && w.matches(unless, w.join(a, min(b, h.line+1), "")) {
 				return
 			}
@@ -351,6 +351,9 @@ func (w *window) try(h hit) {
 }
 
 var frame = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`File "[^"]+", line \d+, in `) })
+
+// unlessFrom is the width from which a line may be one of several that were one.
+const unlessFrom = 44
 
 // raised tells if a line of source stands below a frame of a traceback, whose message may have been cut off: it did run.
 func (w *window) raised(line int) bool {

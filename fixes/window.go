@@ -172,8 +172,12 @@ func (w *window) line(start, end int, cut bool) {
 	blankBlobs(w.buf[start:end])
 	text := logField(w.buf[start:end])
 	rest := at > 0 && w.lines[at-1].cut
-	if w.search.within() && !rest {
+	switch {
+	case rest:
+	case w.search.within():
 		text = text[prefixLength(text):]
+	case len(text) > 0 && text[0] == '>':
+		text = bytes.TrimLeft(text, "> ")
 	}
 	w.piece++
 	w.lines = append(w.lines, textLine{start: start, end: end, number: w.number, cut: cut})

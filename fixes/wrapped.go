@@ -50,6 +50,8 @@ func (w *window) join(first, last int, between string) string {
 	return b.String()
 }
 
+var quoteSign = []byte("> ")
+
 // The driver wraps its own messages in the kernel log.
 var nvrm, xid = []byte("NVRM: "), []byte("Xid")
 
@@ -159,11 +161,17 @@ func (w *window) sewn(line int) bool {
 func (w *window) limit(line int) int {
 	limit := w.width(line)
 	for i := max(0, line-wrapMax); i <= min(len(w.lines)-1, line+wrapMax); i++ {
-		if n := w.width(i); n <= widthMax {
+		if n := w.width(i); n <= widthMax && (n <= limit || !w.isAddress(i)) {
 			limit = max(limit, n)
 		}
 	}
 	return limit
+}
+
+// isAddress tells if a line is one word that nobody can wrap.
+func (w *window) isAddress(line int) bool {
+	text := bytes.Trim(w.bytes(line)[w.prefix(line):], " \t\r")
+	return bytes.Contains(text, []byte("://")) && bytes.IndexByte(text, ' ') < 0
 }
 
 func (w *window) width(line int) int {
@@ -217,6 +225,10 @@ func (w *window) brokenWord(line int) bool {
 		return w.lines[line].cut
 	}
 	text, next := w.bytes(line), w.bytes(line+1)
+	if bytes.HasPrefix(text, quoteSign) && bytes.HasPrefix(next, quoteSign) {
+		next = next[len(quoteSign):]
+		text = text[len(quoteSign):]
+	}
 	return len(text) > 0 && text[len(text)-1] > ' ' && len(next) > 0 && indentation(next) == indentation(text) && prefixLength(next) == 0 &&
 		w.width(line) == w.limit(line) && !bytes.Contains(text, nvrm)
 }
