@@ -32,8 +32,9 @@ var (
 	anyHeading = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`^\s*#+ \S|^\s*\*\*[^*]+\*\*:?\s*$`)
 	})
+	// an entry of a list of what was done, and what a template says of itself
 	ticked = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*([-*] )?(\[[ xX]?\]|☑|✅|✔)`)
+		return regexp.MustCompile(`^\s*([-*] )?(\[[ xX]?\]|☑|✅|✔|_[^_].{24,}_\s*$)`)
 	})
 	// a line of a file or of a program's output that people paste beside what they tell
 	pastedLine = sync.OnceValue(func() *regexp.Regexp {
@@ -111,25 +112,31 @@ func suggests(text string) bool {
 	return true
 }
 
-// isAside tells if what a symptom matched stands aside.
-func (w *window) isAside(s *Symptom, line int, text string, match *regexp.Regexp) bool {
+// isAside tells if what a symptom matched stands aside, and if it is of no account at all: a person's words, most of which
+// stand only in what is pasted.
+func (w *window) isAside(s *Symptom, line int, text string, match *regexp.Regexp) (is, none bool) {
 	if !w.prose || w.byProgram(line) {
-		return false
+		return false, false
 	}
 	part := w.parts()[line]
-	if part == aside && !trouble().Match(w.bytes(line)) || s.Prose && part != told {
-		return true
-	}
 	if s.Prose {
-		told := w.byTold()
+		untold := 0
 		for _, source := range s.With {
-			if !w.somewhere(told, source) {
-				return true
+			if !w.somewhere(w.byTold(), source) {
+				untold++
 			}
 		}
+		if part == pasted {
+			untold++
+		}
+		if part != told || untold > 0 {
+			return true, w.hasPasted && untold > 1
+		}
+	} else if part == aside && !trouble().Match(w.bytes(line)) {
+		return true, false
 	}
 	at := match.FindStringIndex(text)
-	return at != nil && suggestion().MatchString(sentence(text, at[0], at[1]))
+	return at != nil && suggestion().MatchString(sentence(text, at[0], at[1])), false
 }
 
 // fitsBesidePasted tells if a symptom's demands hold of what is neither pasted nor aside. The head of nvidia-smi's table
@@ -141,6 +148,15 @@ func (w *window) fitsBesidePasted(s *Symptom, line int) bool {
 	}
 	spoken := w.setting("spoken", func(i int) bool { return parts[i] == told || bytes.Contains(w.bytes(i), []byte("NVIDIA-SMI ")) })
 	return w.fits(s, spoken)
+}
+
+// notAside is the setting of all but what stands aside.
+func (w *window) notAside() *setting {
+	parts := w.parts()
+	if !w.hasAside {
+		return w.around(-1)
+	}
+	return w.setting("notaside", func(i int) bool { return parts[i] != aside })
 }
 
 // byTold is the setting of what is neither pasted nor aside.

@@ -123,22 +123,25 @@ func newScanner(x *symptomIndex) *scanner {
 // A text about another vendor's GPU says much that one about NVIDIA's says too ("out of memory", "no
 // device found"). What it says counts only where NVIDIA's name, or something that only it has, is in it.
 const (
-	otherVendors = `\bamdgpu\b|\brocm|\bhip(blas|Error|Malloc|MemAlloc|cc)?\b|/dev/kfd|\bgfx\d{3,4}\b|\bRadeon\b|\bi915\b|level[-_ ]zero|\bxpu\b|\boneapi\b|\bhabana|\bgaudi|MPS backend|\bAMD (GPU|Instinct)|Intel (Arc|GPU|\(R\) Arc)`
-	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io|compute capability|--gpus|capabilities: ?\[\[gpu`
+	otherVendors = `\bamdgpu\b|\brocm|\bhip(blas|Error|Malloc|MemAlloc|cc)?\b|/dev/kfd|\bgfx\d{3,4}\b|\bRadeon\b|\bi915\b|level[-_ ]zero|\bxpu\b|\boneapi\b|\bhabana|\bgaudi|MPS backend|\bAMD (GPU|Instinct)|Intel (Arc|GPU|\(R\) Arc)|\bSYCL\b`
+	nvidia       = `nvidia|NVRM|\bnvml|(^|[^.\w])cuda([^.]|$)|cudnn|cublas|\bnvenc|nvdec|\bnccl|geforce|\btesla\b|quadro|\b[RG]TX\b|\bXid\b|nvcr\.io|compute capability\W*([02-9a-z]|1\d|$)|--gpus|capabilities: ?\[\[gpu`
 )
 
 // contentment is what people write who have no fault to report: they ask what to buy, or praise what they have.
 const contentment = `\b(just|only) (saying|sharing|curious|wondering|wonder|asking|wanted to (share|say|ask))\b|no (problems?|trouble|issues?) (so far|at present|here|at all|until now)|without (any )?(trouble|problems?|issues?)\b|\b(does(n.?t| not)|do(n.?t| not)) (need (a|the|any|one)\b|matter)\b|that .{0,24}does(n.?t| not) need\b|still (doing|going) (great|fine|well|strong)|(everything|all) (\w+ ){0,4}still works?\b|(which|what) (gpu|card|driver|version|graphics card) (should|would|do) (I|you|we)\b|should (I|we) (buy|get a|upgrade|stay|keep|prefer)\b|is (it|there) (worth|a benefit)|worth (it|the|to)\b`
+
+// intended is said of a machine that has no GPU and needs none.
+const intended = `\b(no|without( a| an| any)?|not|CPU[- ]only)\b[^\n.]{0,60}\b(intended|intentional\w*|on purpose|by design|deliberate\w*|(and )?(none|not|never) (is )?(needed|wanted|required))\b|\b(only|just) (on )?CPU nodes\b|\bCPU nodes only\b|\bgpu: enabled: ?false\b|\bgpu\.enabled\W{1,3}false\b`
 
 // wantedThing is what they write who want something that is not there yet.
 const wantedThing = `\b(please|(could|can|would) you( please)?) (add|support|provide|offer|expose)\b|feature request|nothing is broken`
 
 // document is what stands in documentation, sources, lists of changes and rules of alerts. Where nobody speaks of himself
 // besides, it tells how things are, and reports no fault.
-const document = `^ ?(usage: ?|(global )?options: ?$|flags: ?$|\.PHONY: )|^ ?(import \w+( as \w+)?$|from [\w.]+ import |package \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
+const document = `^ ?(usage: ?|(global )?options: ?$|flags: ?$|\.PHONY: )|^ ?(import \w+( as \w+)?$|from [\w.]+ import |(?-i:package) \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
 
 // teaching is what teaches, lists what has changed, or speaks of a fault that is over: no message in it was met.
-const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else`
+const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else|^ ?how to: |\b(draft|text|page|section) for (the|our|an?) (internal )?(wiki|handbook|docs|manual|onboarding|readme)\b|(for|in) (the|our) (internal )?(wiki|handbook),? (please )?(review|proofread)|\breview\w* (of |wanted for |for )?(the |my |our |this )?(wording|draft|onboarding text|text)\b`
 
 // somebody tells of himself, or asks.
 const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
@@ -161,7 +164,7 @@ var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 var uneventful = sync.OnceValue(func() *regexp.Regexp {
 	const nought = `(0|0x0+|no|n/a|none|not active|disabled|0(\.0+)? (us|ms|mib|kib|gib|%|w|c|mhz))`
 	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</?[a-z_0-9]*>?\s*$|^\s*</?[a-z_0-9]+>\s*$|^\s*(aggregate )?uncorrectable sram sources\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|` +
-		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$|^could not locate \S+: \S+: not found|^selecting \S+ as \S+$`)
+		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$|^could not locate \S+: \S+: not found|^(info|warn)\[\d+\]\s+could not locate \S*(/socket|nvidia-mps|controld\d+|imex)\S*: pattern |^selecting \S+ as \S+$`)
 })
 
 // isUneventful looks at a line as it stands, without what a log puts around it, and as it was before it was wrapped.
@@ -316,7 +319,7 @@ func (w *window) try(h hit) {
 		if ref.Weight <= mereFact {
 			around = everywhere
 		}
-		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) && !w.somewhere(around, discontent) || w.somewhere(around, wantedThing) || w.somewhere(everywhere, document) && !w.somewhere(everywhere, somebody)) {
+		if ref.Prose && (w.services[h.line] == otherOutput || w.somewhere(around, contentment) && !w.somewhere(around, discontent) || w.somewhere(around, wantedThing) || w.ofNVIDIA(ref.entry) && w.somewhere(around, intended) || w.somewhere(w.notAside(), document) && !w.somewhere(everywhere, somebody)) {
 			return
 		}
 		if !w.fits(ref.Symptom, around) {
@@ -329,12 +332,13 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
+	if w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
-	weight, aside := ref.Weight, w.isAside(ref.Symptom, h.line, text, match.re())
+	weight := ref.Weight
+	aside, none := w.isAside(ref.Symptom, h.line, text, match.re())
 	if aside {
-		if w.asides[h.symptom] {
+		if none || w.asides[h.symptom] {
 			return
 		}
 		w.asides[h.symptom], weight = true, min(weight, asideWeight)
