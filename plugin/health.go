@@ -119,7 +119,7 @@ func (o *healthOptions) answer(ctx context.Context, app *app) (*healthAnswer, er
 		return answer, nil
 	}
 	if s.Containers == nil {
-		return nil, cannotList(s)
+		return nil, o.cannotList(ctx, app, s)
 	}
 	warnSources(app.cli.Err(), "", s)
 	chosen, err := chooseContainers(s, o.containers)

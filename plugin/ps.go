@@ -125,7 +125,7 @@ func runPs(ctx context.Context, app *app, o *psOptions) error {
 		return err
 	}
 	if s.Containers == nil {
-		return cannotList(s)
+		return o.cannotList(ctx, app, s)
 	}
 	warnSources(app.cli.Err(), "", s)
 	if err := writePs(app, o, psLines(s, o)); err != nil {
@@ -137,7 +137,15 @@ func runPs(ctx context.Context, app *app, o *psOptions) error {
 	return writeSwarmView(app.out(), o.width(app), s.Swarm)
 }
 
-// cannotList says why there are no containers to show.
+// cannotList says why there are no containers to show. How an engine is started is read only now that it does not run.
+func (r *reading) cannotList(ctx context.Context, app *app, s *inspect.Snapshot) error {
+	if r.from == "" && s.Host == nil {
+		s.Host = inspect.Collect(ctx, app.machine(app.cli.CurrentContext()), r.timeout, inspect.BareHostSource).Host
+	}
+	return cannotList(s)
+}
+
+// cannotList says why a Snapshot has no containers.
 func cannotList(s *inspect.Snapshot) error {
 	if s.Engine == nil || s.Engine.Version == "" {
 		v := fixes.Judge(s)

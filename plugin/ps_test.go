@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -223,6 +224,26 @@ func TestPsWithoutEngine(t *testing.T) {
 	var line contextError
 	if err := json.Unmarshal([]byte(out), &line); err != nil || code != 1 || line.Context != "default" || line.Error == "" {
 		t.Errorf("exit %d, %q: %v", code, out, err)
+	}
+}
+
+// The command that starts the engine is that of the machine's own way to start services.
+func TestPsSaysHowTheEngineIsStarted(t *testing.T) {
+	for init, want := range map[string]string{"systemd": "Next: sudo systemctl start docker", "openrc-init": "Next: sudo service docker start"} {
+		root := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(root, "proc/1"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(root, "proc/1/comm"), []byte(init+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("DOCKER_GPU_ROOT", root)
+		r := &reading{timeout: time.Minute}
+		s := &inspect.Snapshot{Engine: &inspect.Engine{Context: "default", Endpoint: "unix:///var/run/docker.sock", Unreachable: "not-running"}}
+		err := r.cannotList(t.Context(), appFor(t, "unix:///var/run/docker.sock", io.Discard, io.Discard), s)
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s: %v", init, err)
+		}
 	}
 }
 
