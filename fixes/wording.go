@@ -26,22 +26,23 @@ import (
 const (
 	wordingMax     = 4 << 10 // longer texts are logs, in which messages speak and words do not
 	wordingLines   = 60
-	wordingPlain   = 4  // different words of plain English that a sentence has at the least,
-	wordingShare   = 5  // and that one word in so many is one of those
 	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
 	wordingRelated = 2  // the next likely causes that are told
 	wordingShown   = 2  // lines
 
 	// How sure the judge is: the distance to the next cause, that to reports without a fault, how many words are known,
-	// and how many lines there are, for manuals are long. Their shares were learnt, by logistic regression again, from
-	// what told right answers from all else in reports that the judge had not learnt from.
-	sureMargin = 0.82
-	sureFault  = 0.34
-	sureKnown  = 0.43 // for e times as many
-	sureLines  = -0.76
-	sureBias   = -1.73
-	sureEnough = 1.8 // six to one
-	sureRather = 1.1 // where there are weak signs of another fault, so that there is one
+	// how many lines there are, for manuals are long, and whether the text speaks of GPUs and laments at all. Their shares
+	// were learnt, by logistic regression again, from what told right answers from all else in reports that the judge had
+	// not learnt from.
+	sureMargin  = 0.46
+	sureFault   = 0.45
+	sureKnown   = 1.31 // for e times as many
+	sureLines   = -0.61
+	sureSilent  = -0.51 // about GPUs
+	sureLament  = 0.54
+	sureBias    = -5.43
+	sureEnough  = 1.5
+	sureAgainst = 3 // where there are weak signs of another fault
 )
 
 // wordingWeak is the weight up to which a symptom shows its cause less surely than words do.
@@ -172,9 +173,9 @@ type likeness struct {
 	words  map[string]weighed
 }
 
-// like judges the features of a text of so many lines, each taken once.
-func (w *wording) like(words []string, lines int) likeness {
-	found, err := w.weigh(words)
+// like judges a report.
+func (w *wording) like(r *report) likeness {
+	found, err := w.weigh(r.features)
 	if err != nil || len(found) == 0 || len(w.classes) <= wordingRelated+1 {
 		return likeness{} // a test excludes the error
 	}
@@ -214,7 +215,13 @@ func (w *wording) like(words []string, lines int) likeness {
 	}
 	l.class = w.classes[first]
 	l.ranked = slices.Insert(slices.DeleteFunc(l.ranked, func(c int) bool { return c == first }), 0, first)
-	l.sure = sureBias + sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureKnown*math.Log(float64(len(found)+1)) + sureLines*math.Log(float64(lines+1))
+	l.sure = sureBias + sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureKnown*math.Log(float64(len(found)+1)) + sureLines*math.Log(float64(r.lines+1))
+	if !r.aboutGPUs {
+		l.sure += sureSilent
+	}
+	if r.laments {
+		l.sure += sureLament
+	}
 	return l
 }
 
@@ -305,8 +312,6 @@ var (
 const lamented = `no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|ca|could|wo|would|has|have|had)nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|exits?|exited|abort\w*|dropped|falls?|half|throttl\w*|suddenly`
 
 var (
-	// laments: a question below the output of a tool is often but about what it prints, so there one of these must stand
-	// in what the person says.
 	laments = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + lamented + `)\b`) })
 	// complaints are these, and the words of somebody to whom something happened, who writes no manual: without one of them
 	// there is nothing to explain.
@@ -314,39 +319,6 @@ var (
 		return regexp.MustCompile(`(?i)\?|\b(` + lamented + `|\w+nt|instead|too|still|drops?|hot|since|my|our|we|i)\b`)
 	})
 )
-
-// plainWords are those that sentences are made with, whatever they are about.
-var plainWords = strings.Fields(`i we my our me us you it its this that these those they the a an is are was were be been am do does did
-	can cannot could would should will has have had not no but and or so because since after before when while until if then than what
-	why how which who where there here only just even also still now again any some every each all both with without from into out on in
-	at to of for by as about`)
-
-// isSentence tells if somebody wrote a line, and no program.
-func isSentence(words []string) bool {
-	var different []string
-	plain := 0
-	for _, word := range words {
-		if !slices.Contains(plainWords, word) {
-			continue
-		}
-		plain++
-		if !slices.Contains(different, word) {
-			different = append(different, word)
-		}
-	}
-	return len(different) >= wordingPlain && plain*wordingShare >= len(words)
-}
-
-// isOutput tells if a line is of a tool rather than of somebody who speaks: hardly a word in it is plain.
-func isOutput(words []string) bool {
-	plain := 0
-	for _, word := range words {
-		if slices.Contains(plainWords, word) {
-			plain++
-		}
-	}
-	return len(words) >= 3 && plain*wordingShare < len(words)
-}
 
 // wordsOf are the words of a line: lower case, every number the same.
 func wordsOf(line string) []string {
@@ -422,64 +394,51 @@ func letter(word string, letters int) (int, bool) {
 // heft is how much a feature counts beside others: pairs are many, and few of them are ever met again.
 func heft(feature string) float64 {
 	if strings.Contains(feature, " ") {
-		return 0.3125
+		return 0.625
 	}
 	return 1
 }
 
-// about are the features of all that was said, nil where it is not for this to judge.
-func (s *spoken) about() []string {
-	if s.long {
+// report is a text as words judge it.
+type report struct {
+	features           []string
+	lines              int
+	aboutGPUs, laments bool
+}
+
+// report is all that was said, nil where it is not for words to judge.
+func (s *spoken) report() *report {
+	if s.long || len(s.lines) == 0 {
 		return nil
 	}
+	r := &report{lines: len(s.lines)}
 	var words []string
 	var text strings.Builder
-	sentences, output, lament := false, false, false
 	for _, line := range s.lines {
-		of := wordsOf(line.text)
-		words, sentences = append(words, of...), sentences || isSentence(of)
-		for _, raw := range line.raw { // a sentence below a tool's table may look like the table's last line, wrapped
-			of := wordsOf(raw)
-			lament = lament || isSentence(of) && laments().MatchString(raw)
-			output = output || isOutput(of)
-		}
+		words = append(words, wordsOf(line.text)...)
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if taught().MatchString(whole) || !sentences || output && !lament || !complaints().MatchString(whole) || !speaksOfGPUs(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if taught().MatchString(whole) || !complaints().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
-	return features(words)
-}
-
-// fewWords is a text so short that a word or two decide: all false guesses on reports that nobody had tried were of such.
-const fewWords = 30
-
-// enough is how sure a guess about this text must be: twice as much where few words are all there is to go by.
-func (s *spoken) enough(usually float64) float64 {
-	words := 0
-	for _, line := range s.lines {
-		words += len(wordsOf(line.text))
-	}
-	if words < fewWords {
-		return 2 * usually
-	}
-	return usually
+	r.features, r.aboutGPUs, r.laments = features(words), speaksOfGPUs(whole), laments().MatchString(whole)
+	return r
 }
 
 // likeliest is the answer by the words where they tell, with what symptoms show as related, else that.
 func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
-	enough, reason := sureEnough, guessUnknown
+	enough, reason := float64(sureEnough), guessUnknown
 	if len(shown.Findings) > 0 {
-		enough, reason = sureRather, guessWeak
+		enough, reason = sureAgainst, guessWeak
 	}
-	words := s.about()
-	if words == nil || len(shown.Findings) > 0 && shown.Findings[0].ID == healthyID {
+	r := s.report()
+	if r == nil || len(shown.Findings) > 0 && shown.Findings[0].ID == healthyID {
 		return shown // and the table is not even read
 	}
 	w := learnt()
-	l := w.like(words, len(s.lines))
-	if !l.tells(s.enough(enough)) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
+	l := w.like(r)
+	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
 		return shown
 	}
 	f := guessed(l.class, reason, s.telling(l.words, l.ranked[0], l.ranked[1]))

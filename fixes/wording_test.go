@@ -25,7 +25,7 @@ var wordingAnew = flag.Bool("wording.anew", false, "with -update: learn the word
 
 const (
 	wordingRare    = 2       // words in fewer reports teach nothing
-	wordingTimes   = 10      // so often a report without a fault counts: there is no end of them, and here are few
+	wordingTimes   = 6       // so often a report without a fault counts: there is no end of them, and here are few
 	wordingTold    = 0.3     // of a report, that the table of causes counts
 	wordingKept    = 140_000 // weights, those that change most
 	wordingRounds  = 8       // through all reports
@@ -42,7 +42,7 @@ type heard struct {
 	corpusCase
 	class ID
 	said  spoken
-	words []string // nil where it is not for words to judge
+	asked *report  // nil where it is not for words to judge
 	known bool     // without a fault, and a symptom says so
 	all   []string // what it teaches
 	told  bool     // by the table of causes
@@ -60,7 +60,7 @@ func hear(tb testing.TB, c corpusCase) heard {
 	if err := s.scan("", strings.NewReader(c.Text), true); err != nil {
 		tb.Fatal(err)
 	}
-	h.words = h.said.about()
+	h.asked = h.said.report()
 	if h.class == healthyID {
 		e, err := explainMessages(nil, Text{Reader: strings.NewReader(c.Text)})
 		if err != nil {
@@ -349,7 +349,7 @@ func (s *wordingScore) count(h heard, l likeness) {
 		s.faultless++
 	}
 	switch {
-	case !l.tells(h.said.enough(sureEnough)):
+	case !l.tells(sureEnough):
 	case h.faultless():
 		s.falseAlarms++
 		s.alarms = append(s.alarms, fmt.Sprintf("%s → %s", h.ID, l.class))
@@ -366,8 +366,8 @@ func TestWordingUnseen(t *testing.T) {
 	t.Parallel()
 	var s wordingScore
 	for _, c := range readCases(t, filepath.Join(wordingOwn, "unseen")) {
-		if h := hear(t, c); h.words != nil {
-			s.count(h, learntWording().like(h.words, len(h.said.lines)))
+		if h := hear(t, c); h.asked != nil {
+			s.count(h, learntWording().like(h.asked))
 		}
 	}
 	t.Logf("%d of %d reports of a fault answered (%.0f %%), %.1f %% of them right; %d of %d without a fault got an answer: %q",
@@ -429,7 +429,7 @@ Has somebody seen this?`
 		t.Fatalf("%+v, %v", e, err)
 	}
 	var program spoken
-	if _, err := explainMessages(&program, Text{Reader: strings.NewReader(text), FromProgram: true}); err != nil || program.about() != nil {
+	if _, err := explainMessages(&program, Text{Reader: strings.NewReader(text), FromProgram: true}); err != nil || program.report() != nil {
 		t.Errorf("what a program wrote is guessed at: %v", err)
 	}
 	e := words.likeliest(Explanation{Findings: []Finding{}, Related: []Finding{}}, func() *wording { return smallWording(t) })
