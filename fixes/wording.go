@@ -34,14 +34,14 @@ const (
 	// how many lines there are, for manuals are long, and whether the text speaks of GPUs and laments at all. Their shares
 	// were learnt, by logistic regression again, from what told right answers from all else in reports that the judge had
 	// not learnt from.
-	sureMargin  = 0.46
-	sureFault   = 0.45
-	sureKnown   = 1.31 // for e times as many
-	sureLines   = -0.61
-	sureSilent  = -0.51 // about GPUs
-	sureLament  = 0.54
-	sureBias    = -5.43
-	sureEnough  = 1.5
+	sureMargin  = 0.47
+	sureFault   = 0.43
+	sureKnown   = 1.44 // for e times as many
+	sureLines   = -0.56
+	sureSilent  = -0.41 // about GPUs
+	sureLament  = 0.49
+	sureBias    = -5.97
+	sureEnough  = 2.5
 	sureAgainst = 3 // where there are weak signs of another fault
 )
 
