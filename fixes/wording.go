@@ -41,7 +41,7 @@ const (
 	sureSilent  = -0.41 // about GPUs
 	sureLament  = 0.49
 	sureBias    = -5.97
-	sureEnough  = 2.5
+	sureEnough  = 2.75
 	sureAgainst = 3 // where there are weak signs of another fault
 )
 
