@@ -131,7 +131,7 @@ func (m *cutMessage) beginsIn(line string) bool {
 		return false
 	}
 	end := at + len(last)
-	return end <= len(m.text)-cutMissing && strings.HasSuffix(m.text, line[:end]) && (end == len(line) || !isLetter(line[end]))
+	return end <= len(m.text)-cutMissing && strings.HasSuffix(m.text, line[:end]) && (end == len(line) || !isLetter(line[end]) && line[end] != ':' && line[end] != '=') // else it names a figure
 }
 
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || c >= 0x80 }

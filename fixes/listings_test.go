@@ -4,16 +4,19 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
-// What tools say of a machine that is well, whole and in parts: all of it from one with a real H100 (driver 580.159.04,
-// toolkit 1.20.1, engine 29.9). People paste such listings into every report; none of their lines is a fault.
+// What tools say of a machine that is well, whole and in parts: all of it from ones with a real H100 or H200 (driver
+// 580.159.04, toolkit 1.20.1, engine 29.9). People paste such listings into every report; none of their lines is a fault,
+// whether a program's output is read or what somebody pastes.
 func TestListingsOfWellMachine(t *testing.T) {
 	files, _ := filepath.Glob(filepath.Join("testdata", "listings", "*"))
-	files = append(files, filepath.Join("..", "e2e", "gpu", "testdata", "1x-nvidia-h100-80gb-hbm3-580.159.04.xml"))
-	if len(files) < 8 {
+	files = append(files, filepath.Join("..", "e2e", "gpu", "testdata", "1x-nvidia-h100-80gb-hbm3-580.159.04.xml"),
+		filepath.Join("..", "e2e", "gpu", "testdata", "1x-nvidia-h200-580.159.04.json"))
+	if len(files) < 14 {
 		t.Fatalf("only %d listings", len(files))
 	}
 	section := regexp.MustCompile(`(?m)^    \S[^:\n]*\n(     .*\n)+|^\t\t<\w+>\n(\t\t\t.*\n)+`)
@@ -31,7 +34,11 @@ func TestListingsOfWellMachine(t *testing.T) {
 		}
 		parts += len(texts)
 		for _, text := range texts {
-			for _, f := range ExplainString("listing", text).Findings {
+			pasted, err := Explain(strings.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range slices.Concat(ExplainString("listing", text).Findings, pasted.Findings) {
 				if f.ID != healthyID {
 					first, _, _ := strings.Cut(text, "\n")
 					t.Errorf("%s, from %q: %s by %+v", filepath.Base(file), first, f.ID, f.Evidence)

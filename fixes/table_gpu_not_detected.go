@@ -850,7 +850,7 @@ var tableGpuNotDetected = []Entry{
 			"40\txFormers was built for\t\t\t\t!xformerswasbuiltfor\v" +
 			"56\t/whl/cpu\\b\t\t\tdownload\\.pytorch\\.org/whl/cpu([^.;?!]|\\.\\w){0,20}(removed|replaced)\t!/whl/cpu\v" +
 			"62\tis_built\\(?\\)?\\W{0,3}(is |returns? |gives |= ?|-> )?False\t\t\t\t!is_built\v" +
-			"56\t\\bonnxruntime ?(==|@ | \\d)\\S*\t\tnvidia-smi|\\bgpus?\\b|RTX|GTX|cuda|--gpus\n\\bCPU\t(gpus?|cards?) (are|is) not (involved|needed)|\\bno gpu|\\bcpu (server|host|machine|image)s?\nonnxruntime[-_]gpu\nlibcu\\w+\\.so|no CUDA-capable|Failed to (load|create)\t!onnxruntime0 ,1 ,2 ,3 ,4 ,5 ,6 ,7 ,8 ,9 ,== ,@\v" +
+			"56\t\\bonnxruntime ?(==|@ | \\d)\\S*\t\tnvidia-smi|\\bgpus?\\b|RTX|GTX|cuda|--gpus\n\\bCPU\\b\t(gpus?|cards?) (are|is) not (involved|needed)|\\bno gpu|\\bcpu (server|host|machine|image)s?\nonnxruntime[-_]gpu\nlibcu\\w+\\.so|no CUDA-capable|Failed to (load|create)\t!onnxruntime0 ,1 ,2 ,3 ,4 ,5 ,6 ,7 ,8 ,9 ,== ,@\v" +
 			"56\tonnxruntime and onnxruntime-gpu|onnxruntime-gpu and onnxruntime\\b\t\t\\bCPU\tlibcu\\w+\\.so|no CUDA-capable\t!-gpuandonnxruntime !andonnxruntime-gpu\v" +
 			"52/1\tget_(available_)?(device|providers)\\(?\\)?( ?-?[>=]>?>?| returns?| gives| is| prints| says|:)* ?\\[?(CPU\\b|CPUExecutionProvider\\])\t\tnvidia-smi|\\bgpus?\\b|RTX|GTX|cuda|--gpus\tlibcu\\w+\\.so|no CUDA-capable|Failed to (load|create)|providers[^\\n]{0,40}CUDAExecutionProvider\t!get_available_device /providers %device %providers\v" +
 			"54\tApplied providers: ?\\[?CPUExecutionProvider\t\tnvidia-smi|\\bgpus?\\b|RTX|GTX|--gpus\tlibcu\\w+\\.so|no CUDA-capable|Failed to (load|create)\t!appliedproviders:[cpuexecutionprovider 2cpuexecutionprovider\v" +

@@ -149,7 +149,7 @@ var tableHardware = []Entry{
 			"78\tPCI:[0-9a-f:.]+\\)?: ?(48|63|64|94|95), \t\t\t\t!pci:\v" +
 			"50\t[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\\.\\d (On|Off) ?\\| [1-9]\\d* ?\\|\t\t\t\t!.0off| $n| \"1off| $n| \"2off| $n| \"3off| $n| \"4off| $n| \"5off| $n| \"6off| $n| \"7off| $n| \"8off| $n| \"9off| $n|\v" +
 			"60\tremapped_rows\\.(pending|failure|uncorrectable)\t\t(, \\d+){2}, (1|0, 1)\\s*$|, [1-9]\\d*, \\d+, \\d+\\s*$\t\t!remapped_rows.failure /pending /uncorrectable\v" +
-			"56\tecc\\.errors\\.uncorrected\\.\\w+\t\t, [1-9]\\d*(,|\\s*$)\t\t!ecc.errors.uncorrected.\v" +
+			"56\tecc\\.errors\\.uncorrected[\\w.]*\\s*$\t\t, [1-9]\\d*\\s*$\t\t!ecc.errors.uncorrected\v" +
 			"68\t(Double|Multi)[- ]?Bit ECC|\\bDBE\\b.{0,40}(ECC|retire|GPU)|DBE \\(double bit\tDBE.{0,20}: ?0\\b|Double Bit( ECC)? ?: ?(0|N/A)\t\t\t!dbe \"ouble*bitecc '-bitecc 'bitecc !multi*bitecc &-bitecc &bitecc\v" +
 			"70\t(Remapp(ed|ing) Rows?|Row ?Remap\\w*|Pending Page (Blacklist|Retirement)|page retirement|Retired Pages?|Pending).{0,60}(Pending|Failure|Failed)?\\W{0,10}: ?Yes\\b\t\t\t\t!ageretirement !emappedrow &ingrow \"ndingpageblacklist !owremap !pending !retiredpage\v" +
 			"58\t(row[- ]remap\\w*|remapped rows?|page retirement|retired pages?).{0,60}(pending|fail\\w*|occurred|recorded|Yes)\t(pending|failure\\w*)\\W{0,20}(: ?No\\b|: ?0\\b|N/A)\tgpu|nvidia|ecc\t\t!emappedrow !ow*remap #-remap #remap !pageretirement !retiredpage\v" +

@@ -26,6 +26,8 @@ import (
 const (
 	wordingMax     = 4 << 10 // longer texts are logs, in which messages speak and words do not
 	wordingLines   = 60
+	wordingPlain   = 4  // different words of plain English that a sentence has at the least,
+	wordingShare   = 5  // and that one word in so many is one of those
 	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
 	wordingRelated = 2  // the next likely causes that are told
 	wordingShown   = 2  // lines
@@ -41,7 +43,7 @@ const (
 	sureSilent  = -0.41 // about GPUs
 	sureLament  = 0.49
 	sureBias    = -5.97
-	sureEnough  = 2.75
+	sureEnough  = 2.5
 	sureAgainst = 3 // where there are weak signs of another fault
 )
 
@@ -312,6 +314,8 @@ var (
 const lamented = `no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|ca|could|wo|would|has|have|had)nt|t|unable|fail\w*|errors?|refus\w+|reject\w+|den(y|ies|ied)|slow\w*|gone|los[et]s?|miss\w*|vanish\w*|disappear\w*|crash\w*|die[sd]?|kill\w*|stop\w*|wrong\w*|bro?ken?|hangs?|freez\w*|frozen|stuck|unknown|invalid|complain\w*|unsupported|problem\w*|trouble\w*|empty|exits?|exited|abort\w*|dropped|falls?|half|throttl\w*|suddenly`
 
 var (
+	// laments: a question below the output of a tool is often but about what it prints, so there one of these must stand
+	// in what the person says.
 	laments = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + lamented + `)\b`) })
 	// complaints are these, and the words of somebody to whom something happened, who writes no manual: without one of them
 	// there is nothing to explain.
@@ -319,6 +323,39 @@ var (
 		return regexp.MustCompile(`(?i)\?|\b(` + lamented + `|\w+nt|instead|too|still|drops?|hot|since|my|our|we|i)\b`)
 	})
 )
+
+// plainWords are those that sentences are made with, whatever they are about.
+var plainWords = strings.Fields(`i we my our me us you it its this that these those they the a an is are was were be been am do does did
+	can cannot could would should will has have had not no but and or so because since after before when while until if then than what
+	why how which who where there here only just even also still now again any some every each all both with without from into out on in
+	at to of for by as about`)
+
+// isSentence tells if somebody wrote a line, and no program.
+func isSentence(words []string) bool {
+	var different []string
+	plain := 0
+	for _, word := range words {
+		if !slices.Contains(plainWords, word) {
+			continue
+		}
+		plain++
+		if !slices.Contains(different, word) {
+			different = append(different, word)
+		}
+	}
+	return len(different) >= wordingPlain && plain*wordingShare >= len(words)
+}
+
+// isOutput tells if a line is of a tool rather than of somebody who speaks: hardly a word in it is plain.
+func isOutput(words []string) bool {
+	plain := 0
+	for _, word := range words {
+		if slices.Contains(plainWords, word) {
+			plain++
+		}
+	}
+	return len(words) >= 3 && plain*wordingShare < len(words)
+}
 
 // wordsOf are the words of a line: lower case, every number the same.
 func wordsOf(line string) []string {
@@ -414,12 +451,19 @@ func (s *spoken) report() *report {
 	r := &report{lines: len(s.lines)}
 	var words []string
 	var text strings.Builder
+	sentences, output, lament := false, false, false
 	for _, line := range s.lines {
-		words = append(words, wordsOf(line.text)...)
+		of := wordsOf(line.text)
+		words, sentences = append(words, of...), sentences || isSentence(of)
+		for _, raw := range line.raw { // a sentence below a tool's table may look like the table's last line, wrapped
+			of := wordsOf(raw)
+			lament = lament || isSentence(of) && laments().MatchString(raw)
+			output = output || isOutput(of)
+		}
 		text.WriteString(line.text + "\n")
 	}
 	whole := text.String()
-	if taught().MatchString(whole) || !complaints().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
+	if !sentences || output && !lament || taught().MatchString(whole) || !complaints().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
 		return nil
 	}
 	r.features, r.aboutGPUs, r.laments = features(words), speaksOfGPUs(whole), laments().MatchString(whole)

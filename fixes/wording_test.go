@@ -513,6 +513,7 @@ func TestNotForWords(t *testing.T) {
 		"a blob":            strings.Repeat("GPUisthewordofit", 100),
 		"no complaint":      "It is the loader that gives the A100 its work, with as many workers as there are cores.",
 		"another vendor's":  strings.ReplaceAll(about, "A100", "Radeon GPU with ROCm"),
+		"no sentence":       "gpu0: loader workers dead; gpu1: loader workers dead",
 		"a long log":        strings.Repeat(about+"\n", wordingLines+1),
 		"long lines":        strings.Repeat(about, wordingMax/len(about)+1),
 		"longer than seen":  about + "\n" + strings.Repeat("INFO ok\n", windowSize/4),
