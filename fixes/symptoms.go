@@ -230,6 +230,17 @@ func (w *window) isRow(line int) bool {
 // listLines is how many lines a text has at least in which rows are of a list, and not notes of a person.
 const listLines = 25
 
+// isVoiceless tells if a text is a list or a log and nothing else: it is long, and nobody says a sentence in it.
+func (w *window) isVoiceless() bool {
+	if w.voiceless == nil {
+		voiceless := len(w.lines) >= listLines && !slices.ContainsFunc(w.lines, func(l textLine) bool {
+			return isSentence(wordsOf(string(w.buf[l.start:l.end])))
+		})
+		w.voiceless = &voiceless
+	}
+	return *w.voiceless
+}
+
 // wrappedFrom is the width from which a line may have its rest on the next one, which is no row of its own.
 const wrappedFrom = 68
 
@@ -332,7 +343,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
+	if ref.Prose && w.isVoiceless() || w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
 	weight := ref.Weight

@@ -51,6 +51,7 @@ type window struct {
 	lineParts  []int8              // by line, of this window; nil: not looked at
 	hasAside   bool                // some of them
 	hasPasted  bool
+	voiceless  *bool                  // of this window; nil: not looked at
 	recent     *[recentLines]lineText // of this window
 	onLineOf   int                    // line of onLineText
 	onLineText searched
@@ -249,7 +250,7 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.settings, w.services, w.lineParts = map[string]*setting{}, nil, nil
+	w.settings, w.services, w.lineParts, w.voiceless = map[string]*setting{}, nil, nil, nil
 	w.forgetLines()
 	done := 0
 	for _, h := range w.hits {
