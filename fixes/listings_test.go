@@ -28,7 +28,7 @@ func TestListingsOfWellMachine(t *testing.T) {
 		}
 		texts := append(section.FindAllString(string(data), -1), string(data))
 		for form, change := range corpusForms {
-			if form != "plain" && !(strings.HasPrefix(form, "wrap") && strings.HasSuffix(file, ".xml")) { // who wraps XML?
+			if form != "plain" && !strings.HasSuffix(file, ".json") && !(strings.HasPrefix(form, "wrap") && strings.HasSuffix(file, ".xml")) { // who wraps XML?
 				texts = append(texts, change(string(data)))
 			}
 		}
