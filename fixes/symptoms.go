@@ -230,11 +230,15 @@ func (w *window) isRow(line int) bool {
 // listLines is how many lines a text has at least in which rows are of a list, and not notes of a person.
 const listLines = 25
 
+// ownLine is what `docker info` says of this program, which is a question and nobody's.
+var ownLine = []byte("(docker gpu)")
+
 // isVoiceless tells if a text is a list or a log and nothing else: it is long, and nobody says a sentence in it.
 func (w *window) isVoiceless() bool {
 	if w.voiceless == nil {
 		voiceless := len(w.lines) >= listLines && !slices.ContainsFunc(w.lines, func(l textLine) bool {
-			return isSentence(wordsOf(string(w.buf[l.start:l.end])))
+			text := w.buf[l.start:l.end]
+			return !bytes.Contains(text, ownLine) && isSentence(wordsOf(string(text)))
 		})
 		w.voiceless = &voiceless
 	}
