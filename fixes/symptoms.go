@@ -163,7 +163,7 @@ var shownOnly = sync.OnceValue(func() *regexp.Regexp {
 // its XML, a metric that is, or what it is for; a figure of a Snapshot; a file that nvidia-ctk found, or did without; an option and what it does.
 var uneventful = sync.OnceValue(func() *regexp.Regexp {
 	const nought = `(0|0x0+|no|n/a|none|not active|disabled|0(\.0+)? (us|ms|mib|kib|gib|%|w|c|mhz))`
-	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</?[a-z_0-9]*>?\s*$|^\s*</?[a-z_0-9]+>\s*$|^\s*(aggregate )?uncorrectable sram sources\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|^\s*"\w+(celsius|watts|mhz|bytes|seconds|persecond|percent)": [\d.]+,?\s*$|` +
+	return regexp.MustCompile(`(?i)^\s*[a-z][^:<>]{0,60} : ` + nought + `\s*$|^\s*<[a-z_0-9]+>` + nought + `</?[a-z_0-9]*>?\s*$|^\s*</?[a-z_0-9]+>\s*$|^\s*(aggregate )?uncorrectable sram sources\s*$|^# (help|type) \w+ |^\s*(-\w, )?--[\w.-]+(, --[\w.-]+)*( [a-z-]+)?\s{2,}[a-z]|^(dcgm_fi|nvidia_|docker_gpu_)\w+(\{[^}]*\})? 0(\.0+)?\s*$|^\s*"?\w+(celsius|watts|mhz|bytes|seconds|persecond|percent)"?: [\d.]+,?\s*$|` +
 		`level=(info|warning) msg="?(selecting|could not locate|missing lib\S+|failed to evaluate symlink|generated cdi spec|auto-detected mode|using) [^"]*"?\s*$|^could not locate \S+: \S+: not found|^(info|warn)\[\d+\]\s+could not locate \S*(/socket|nvidia-mps|controld\d+|imex)\S*: pattern |^selecting \S+ as \S+$`)
 })
 
