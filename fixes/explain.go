@@ -70,14 +70,16 @@ const healthyID ID = "healthy"
 const (
 	evidenceMax   = 3 // pieces of evidence of a finding
 	relatedMax    = 5
-	explainsSlack = 25 // how much weaker a cause's sign may be than the consequence's that it explains
+	explainsSlack = 25 // how much weaker a cause's sign may be than the consequence's that it explains,
+	proseSlack    = 10 // and one in what somebody says, which holds for much besides
 )
 
 // candidate is a cause with the signs of it.
 type candidate struct {
 	entry  *Entry
 	signs  []sign
-	weight int
+	weight int // of the surest sign
+	reach  int // the weight up to which it explains others
 	order  int
 }
 
@@ -95,6 +97,11 @@ func conclude(entries []Entry, signs []sign) Explanation {
 		c := all[i]
 		c.signs = append(c.signs, s)
 		c.weight = max(c.weight, s.weight)
+		slack := explainsSlack
+		if s.symptom >= 0 && c.entry.Symptoms[s.symptom].Prose {
+			slack = proseSlack
+		}
+		c.reach = max(c.reach, s.weight+slack)
 		c.order = min(c.order, s.order)
 	}
 	told := func(c *candidate) bool { return slices.ContainsFunc(c.signs, func(s sign) bool { return !s.aside }) }
@@ -108,7 +115,7 @@ func conclude(entries []Entry, signs []sign) Explanation {
 	rest := slices.Clone(all)
 	for _, c := range all {
 		for _, cause := range all {
-			if cause != c && cause.weight+explainsSlack >= c.weight && slices.Contains(cause.entry.Explains, c.entry.ID) {
+			if cause != c && cause.reach >= c.weight && slices.Contains(cause.entry.Explains, c.entry.ID) {
 				folded[cause.entry.ID] = append(folded[cause.entry.ID], c.entry.ID)
 				rest = slices.DeleteFunc(rest, func(r *candidate) bool { return r == c })
 			}
