@@ -178,22 +178,31 @@ func (s *session) compareCounts() {
 }
 
 var (
-	envFile       = lazy(`(?:^|[ /])\.env\b`)
-	envValue      = lazy(`^(?:export )?NVIDIA_VISIBLE_DEVICES=(\S*)$`)
-	composeConfig = lazy(`docker[- ]compose .*config`)
-	composeValue  = lazy(`^-? ?NVIDIA_VISIBLE_DEVICES(?:: ?|=)(\S*)$`)
-	printedInside = lazy(`\b(?:exec|run)\b.*(?:printenv NVIDIA_VISIBLE_DEVICES|\$NVIDIA_VISIBLE_DEVICES|\benv\b)`)
-	valueInside   = lazy(`^(?:NVIDIA_VISIBLE_DEVICES=)?(all|none|void|[\d,]+|GPU-\S+)$`)
-	requestsAsked = lazy(`DeviceRequests`)
-	inspectAsked  = lazy(`docker (?:container )?inspect\b`)
-	runcOnly      = lazy(`^runc(?: |$)|\bRuntime: ?runc\b|^\[\] runc$`)
-	noRequests    = lazy(`DeviceRequests: ?(?:null|\[\])|^(?:\[\]|null|<nil>)$|^(?:\[\] runc|runc \[\])|^runc \[.*=`)
-	missingInside = lazy(`nvidia\S* ?:? (?:executable file not found|No such file|not found)|/dev/nvidia\S*: No such file|^False$`)
+	envFile         = lazy(`(?:^|[ /])\.env\b`)
+	envWhole        = lazy(`^(?:sudo )?cat \.env$`)
+	envValue        = lazy(`^(?:export )?NVIDIA_VISIBLE_DEVICES=(\S*)$`)
+	composeConfig   = lazy(`docker[- ]compose .*config`)
+	composeValue    = lazy(`^-? ?NVIDIA_VISIBLE_DEVICES(?:: ?|=)(\S*)$`)
+	printedInside   = lazy(`\b(?:exec|run)\b.*(?:printenv NVIDIA_VISIBLE_DEVICES|\$NVIDIA_VISIBLE_DEVICES|\benv\b)`)
+	valueInside     = lazy(`^(?:NVIDIA_VISIBLE_DEVICES=)?(all|none|void|[\d,]+|GPU-\S+)$`)
+	voidAsked       = lazy(`\b(?:exec|inspect)\b.*(?:env|Env|VISIBLE)`)
+	voidValue       = lazy(`\bNVIDIA_VISIBLE_DEVICES(=(?:void|none)?)(?: |\]|$)`)
+	runtimeIsNvidia = lazy(`^nvidia(?: \[|$)|^Runtime: ?nvidia\b|^runtime: ?nvidia$`)
+	seesNothing     = lazy(`no compatible GPUs|No devices were found|no CUDA-capable|nvidia\S* ?:? (?:executable file not found|No such file|not found)|/dev/nvidia\S*: No such file|^False$|No CUDA GPUs`)
+	requestsAsked   = lazy(`DeviceRequests`)
+	inspectAsked    = lazy(`docker (?:container )?inspect\b`)
+	runcOnly        = lazy(`^runc(?: |$)|\bRuntime: ?runc\b|^\[\] runc$`)
+	noRequests      = lazy(`DeviceRequests: ?(?:null|\[\])|^(?:\[\]|null|<nil>)$|^(?:\[\] runc|runc \[\])|^runc \[.*=`)
+	missingInside   = lazy(`nvidia\S* ?:? (?:executable file not found|No such file|not found)|/dev/nvidia\S*: No such file|^False$`)
 )
 
 // compareRequests: what a container was started with, and what is in it.
 func (s *session) compareRequests() {
-	if written := s.printed(envFile(), envValue()); len(written) > 0 {
+	written := s.printed(envFile(), envValue())
+	if len(written) == 0 && len(s.asking(envWhole())) > 0 {
+		s.refute("env-has-no-effect") // it says nothing of the variable
+	}
+	if len(written) > 0 {
 		used, ok := firstOf(slices.Concat(s.printed(composeConfig(), composeValue()), s.printed(printedInside(), valueInside())))
 		i := slices.IndexFunc(written, func(f fact) bool { return f.text != used.text })
 		switch {
@@ -201,6 +210,11 @@ func (s *session) compareRequests() {
 			s.tell("env-has-no-effect", 62, written[i].line, used.line)
 		case ok:
 			s.refute("env-has-no-effect")
+		}
+	}
+	if void, ok := firstOf(s.printed(voidAsked(), voidValue())); ok {
+		if runtime, blind := s.has(runtimeIsNvidia()), s.has(seesNothing()); runtime >= 0 && blind >= 0 && s.has(countAll()) < 0 {
+			s.tell("visible-devices-void", 80, void.line, blind)
 		}
 	}
 	runc, none, missing := -1, s.has(noRequests()), s.has(missingInside())

@@ -104,6 +104,8 @@ var (
 	signerAsked  = lazy(`modinfo\b.*nvidia.*sig`)
 	lspciNvidia  = lazy(`^(?:sudo )?lspci\b.*(?:10de|[Nn]vidia|NVIDIA)`)
 	virtualSays  = lazy(`(?i)^(?:kvm|qemu|vmware|microsoft|xen|lxc|oracle|amazon)$|\bVirtio\b|Standard PC \(|VMware Virtual|VirtualBox|\bVMware SVGA|\bQXL\b|Cirrus Logic|Hypervisor vendor`)
+	projectAsks  = lazy(`(?i)\bdocker[- ]compose\b.* (?:up|run|start)\b|devcontainer|^runtime: ?nvidia$|reservations:`)
+	nobodyToAsk  = lazy(`(?i)could not select device driver|(?:unknown or invalid runtime name|Unknown runtime specified):? nvidia`)
 	devGrep      = lazy(`\bls\b.*/dev\b.*(?:nvidia|nv)`)
 	toolkitAsked = lazy(`(?:dpkg|rpm|apt|pacman|which|command -v|type|ls|whereis)\b.*nvidia-c(?:ontainer|tk)`)
 	notInstalled = lazy(`^Installed: ?\(none\)|^package nvidia-container-toolkit is not installed|no packages found matching nvidia-container-toolkit`)
@@ -126,9 +128,13 @@ func (s *session) compareSilence() {
 		works = -1
 	}
 	if a := s.silent(lspciNvidia()); a != nil && works < 0 && s.has(onWSL()) < 0 && !s.inside(a.line) {
-		if vm := s.has(virtualSays()); vm >= 0 {
+		vm, project := s.has(virtualSays()), s.has(projectAsks())
+		switch {
+		case vm < 0 && project >= 0 && s.has(nobodyToAsk()) >= 0:
+			s.tell("runtime-required-on-cpu-host", 66, a.line, project)
+		case vm >= 0:
 			s.tell("virtualization-passthrough", 62, a.line, vm)
-		} else {
+		default:
 			s.tell("no-nvidia-gpu", 62, a.line)
 		}
 		return

@@ -101,6 +101,7 @@ var tableCdi = []Entry{
 		Cause:    "A file in the CDI folders does not parse or conflicts with another, so the devices in it cannot be used.",
 		Explains: []ID{"cdi-spec-missing"},
 		packed: "" +
+			"66\t\\badditionalGids\\b\t\tnvidia\\.ya?ml|\\bCDI\\b|/etc/cdi\npodman|docker|cri-?o|containerd|buildah|engine\n{bad}|too old|older|unknown|stumbl\\w*|not (know|understand)\t\t!additionalgids\v" +
 			"84\t^-[rw.+-]{9,10} \\d+ \\S+ \\S+ 0 .{6,30} \\S*nvidia\\S*\\.(ya?ml|json)$\t\t/cdi\\b|nvidia\\.com/gpu\t\t!.json \"yaml #ml\v" +
 			"58\tinvalid spec, (multiple device|no devices)\t\t\t\t!invalidspec,multipledevice -nodevices\v" +
 			"74\tfailed to (parse|read|load|unmarshal|validate) (a |the )?CDI spec\t\t\t\t!failedtoloadacdispec -cdispec -thecdispec )parseacdispec .cdispec .thecdispec )readacdispec -cdispec -thecdispec )unmarshalacdispec 2cdispec 2thecdispec )validateacdispec 1cdispec 1thecdispec\v" +

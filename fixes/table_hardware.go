@@ -142,6 +142,8 @@ var tableHardware = []Entry{
 		Cause:    "The GPU met a memory error that ECC cannot correct, and may have pages or rows to retire.",
 		Explains: []ID{"xid-error", "gpu-reset-required", "nccl-problem", "gpu-not-requested", "cuda-out-of-memory"},
 		packed: "" +
+			"62\tSRAM Threshold Exceeded ?: Yes\t\t\t\t!sramthresholdexceeded:yes\v" +
+			"64\tquery-remapped-rows=\\S*remapped_rows\\.(pending|failure)( |$)\t\t(^|\\n) ?(GPU-|[0-9a-f]{8}:|\\d+, )[^\\n]*\\b(1|Yes) ?(\\n|$)\t\t!query-remapped-rows=\v" +
 			"66\tretired pages? (has|have) been detected|retired pages due to DBEs|uncorrectable row remap|row remapping failed|Row Remapper: (New row|Attempt)|GPU had an? (un)?contained error|Contained: CE User|rows? (were|was) remapped|row remappings? (are|is) pending|uncorrectable memory errors?|ECC error encountered, GPU\t\t\t\t!contained:ceuser !eccerrorencountered,gpu !gpuhadacontainederror (ncontainederror )uncontainederror (uncontainederror !pagehasbeendetected 'vebeendetected %sduetodbes &hasbeendetected (vebeendetected !remapper:attempt *newrow 'ingfailed \"owremappingarepending -ispending -sarepending .ispending $swasremapped &ereremapped $wasremapped %ereremapped !uncorrectablememoryerror .rowremap\v" +
 			"80\tuncorrectable ECC error\t\t\t\t!uncorrectableeccerror\v" +
 			"80\tXid\\W{0,3}\\([^)]{5,40}\\):? ?(48|63|64|94|95)\\b|\\bXids? ?(\\w+ ){0,3}\\W{0,3}\\b(48|63|64|94|95)\\b\t\t\tend_log_pos|mysqlbinlog|last_committed|COMMIT/\\*!|transaction|wraparound|\\bLSN\\b|DHCP|RPC: xid|sunrpc|replication slot|\\bXAER?_|postgres|mysql|innodb|atomikos|global ?Id|branchId|\\bXA\\b\t!xid\v" +
@@ -262,6 +264,7 @@ var tableHardware = []Entry{
 		Cause:    "The program is set up to use the CUDA Multi-Process Service (MPS), whose daemon does not run, failed or is not reachable from the container.",
 		Explains: []ID{"compute-mode-exclusive", "gpu-not-requested", "uvm-broken", "xid-error"},
 		packed: "" +
+			"70\tnvidia-cuda-mps-(control|server): (command )?not found|(waiting for|checking|to) (the )?MPS daemon( health)?: \t\t\t\t!checkingmpsdaemon: 2health: )thempsdaemon: 5health: !nvidia-cuda-mps-control:commandnotfound 9notfound 1server:commandnotfound 8notfound !tompsdaemon: ,health: #thempsdaemon: /health: !waitingformpsdaemon: 4health: +thempsdaemon: 7health:\v" +
 			"66\tinvalid MPS configuration|sharing using MPS is not|not supported with MPS|required to support device connections have been exhausted\t\t\t\t!invalidmpsconfiguration !notsupportedwithmps !requiredtosupportdeviceconnectionshavebeenexhausted !sharingusingmpsisnot\v" +
 			"80\tMPS client failed to connect\t\t\t\t!mpsclientfailedtoconnect\v" +
 			"80\tCUDA_ERROR_MPS_\\w+|cudaErrorMps\\w+\t\t\t\t!_error_mps_ !errormps\v" +

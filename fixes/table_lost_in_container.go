@@ -9,6 +9,7 @@ var tableLostInContainer = []Entry{
 		Cause:    "The container's device cgroup was written anew (by systemctl daemon-reload or docker update), and the GPU that the NVIDIA hook had put there is gone from it.",
 		Question: "Did it work when the container started? If it never did, look for no-cgroups = true in the toolkit's configuration.", Explains: []ID{"gpu-not-requested", "uvm-broken", "nccl-problem"},
 		packed: "" +
+			"80\tCUDA_ERROR_NO_DEVICE|no CUDA-capable device\t\trestart\\w*( of)?( the)? (container|\\w+)\\b[^\\n]{0,40}(help|cure|fix|work|back)\n(yesterday|again|daily|every (day|night|few)|once|next (day|morning)|in the morning|as (it|usual))\\b\ndaemon-reload|Reloading\\.|unattended-upgrades?|apt upgrade\tsuspend|standby|sleep|hibernat\\w*\t!cuda_error_no_device !nocuda-capabledevice\v" +
 			"58\tdevices\\.list\\b\t\tgrep -c \\W?(c )?195[\\s\\S]{0,30}\\n ?0\\b|c 195:\\* m\\b|(no|without|lacks?|lost|missing) [^\\n]{0,30}\\b195\\b|\\b195\\b[^\\n]{0,40}(gone|missing|not (there|in)|no longer)\tno-cgroups ?= ?true\nk8s-device-plugin is missing\t!devices.list\v" +
 			"54\tinitiali[sz]e nvml: ERROR_UNKNOWN\t\t\t\t!initialisenvml:error_unknown )zenvml:error_unknown\v" +
 			"66\tFailed to initialize NVML: Unknown Error\t\t\tno-cgroups\\W{0,4}(is |was |set |to |in )*(true|on|enabled|left)|no-cgroups ?= ?true\ncannot access /dev/nvidia\\*\t!failedtoinitializenvml:unknownerror\v" +
