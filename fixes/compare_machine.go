@@ -104,6 +104,7 @@ var (
 	signerAsked  = lazy(`modinfo\b.*nvidia.*sig`)
 	lspciNvidia  = lazy(`^(?:sudo )?lspci\b.*(?:10de|[Nn]vidia|NVIDIA)`)
 	virtualSays  = lazy(`(?i)^(?:kvm|qemu|vmware|microsoft|xen|lxc|oracle|amazon)$|\bVirtio\b|Standard PC \(|VMware Virtual|VirtualBox|\bVMware SVGA|\bQXL\b|Cirrus Logic|Hypervisor vendor`)
+	wantsNvidia  = lazy(`(?i)--gpus|could not select device driver|runtime name: nvidia|specified nvidia|\bnvidia-(?:smi|container|ctk)\b|CUDA (?:error|driver|not)|No CUDA|/dev/nvidia`)
 	projectAsks  = lazy(`(?i)\bdocker[- ]compose\b.* (?:up|run|start)\b|devcontainer|^runtime: ?nvidia$|reservations:`)
 	nobodyToAsk  = lazy(`(?i)could not select device driver|(?:unknown or invalid runtime name|Unknown runtime specified):? nvidia`)
 	devGrep      = lazy(`\bls\b.*/dev\b.*(?:nvidia|nv)`)
@@ -127,7 +128,7 @@ func (s *session) compareSilence() {
 	if works >= 0 && s.inside(works) {
 		works = -1
 	}
-	if a := s.silent(lspciNvidia()); a != nil && works < 0 && s.has(onWSL()) < 0 && !s.inside(a.line) {
+	if a := s.silent(lspciNvidia()); a != nil && works < 0 && s.has(onWSL()) < 0 && !a.inside && s.has(wantsNvidia()) >= 0 {
 		vm, project := s.has(virtualSays()), s.has(projectAsks())
 		switch {
 		case vm < 0 && project >= 0 && s.has(nobodyToAsk()) >= 0:
