@@ -44,6 +44,7 @@ const (
 	sureLament  = 0.49
 	sureBias    = -5.97
 	sureEnough  = 2.5
+	sureNone    = 4 // so much likelier no fault is, that weak signs of one are not believed
 	sureAgainst = 3 // where there are weak signs of another fault
 )
 
@@ -173,6 +174,7 @@ type likeness struct {
 	sure   float64 // above 0: rather right than wrong
 	ranked []int   // all classes, that one first, then the likeliest
 	words  map[string]weighed
+	none   map[ID]float64 // how much likelier no fault is than a cause
 }
 
 // like judges a report.
@@ -214,6 +216,10 @@ func (w *wording) like(r *report) likeness {
 	}
 	if first < 0 {
 		return likeness{}
+	}
+	l.none = map[ID]float64{}
+	for c, id := range w.classes {
+		l.none[id] = none - score[c]
 	}
 	l.class = w.classes[first]
 	l.ranked = slices.Insert(slices.DeleteFunc(l.ranked, func(c int) bool { return c == first }), 0, first)
@@ -470,7 +476,8 @@ func (s *spoken) report() *report {
 	return r
 }
 
-// likeliest is the answer by the words where they tell, with what symptoms show as related, else that.
+// likeliest is the answer by the words where they tell, with what symptoms show as related, else that; and none where
+// symptoms show a cause but weakly, and words tell surely that there is no fault.
 func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
 	enough, reason := float64(sureEnough), guessUnknown
 	if len(shown.Findings) > 0 {
@@ -482,6 +489,9 @@ func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanatio
 	}
 	w := learnt()
 	l := w.like(r)
+	if len(shown.Findings) > 0 && l.none[shown.Findings[0].ID] >= sureNone {
+		return Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
+	}
 	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
 		return shown
 	}
