@@ -65,7 +65,7 @@ var cutMark = sync.OnceValue(func() *regexp.Regexp {
 // cut looks for messages of which a part is missing.
 func (w *window) cut() {
 	for i := range w.lines {
-		if i > 0 && i < len(w.lines)-1 && len(w.lines) > cutLines || w.lines[i].cut || w.notMet(i, i, i) {
+		if i > 0 && i < len(w.lines)-1 && len(w.lines) > cutLines || w.lines[i].cut {
 			continue
 		}
 		line := w.unprefixed(i)
@@ -82,7 +82,7 @@ func (w *window) cut() {
 		}
 		for m := range cutMessages() {
 			message := &cutMessages()[m]
-			if (message.head > 0 && message.endsIn(tail, next) || message.tail > 0 && message.beginsIn(head)) && w.isOf(message.id) {
+			if (message.head > 0 && message.endsIn(tail, next) || message.tail > 0 && message.beginsIn(head)) && w.isOf(message.id) && !w.notMet(i, i, i, false) {
 				w.signs = append(w.signs, sign{
 					entry: w.entryOf(message.id), weight: cutWeight, order: w.scanner.lines + w.lines[i].number,
 					evidence: Evidence{Source: w.source, Line: w.lines[i].number, Text: shortened(readable(w.bytes(i)), anyFigures())},

@@ -140,8 +140,11 @@ const wantedThing = `\b(please|(could|can|would) you( please)?) (add|support|pro
 // besides, it tells how things are, and reports no fault.
 const document = `^ ?(usage: ?|(global )?options: ?$|flags: ?$|\.PHONY: )|^ ?(import \w+( as \w+)?$|from [\w.]+ import |(?-i:package) \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
 
-// teaching is what teaches, lists what has changed, or speaks of a fault that is over: no message in it was met.
-const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|(question|problem|issue) (now )?is (about )?something else|^ ?how to: |\b(draft|text|page|section) for (the|our|an?) (internal )?(wiki|handbook|docs|manual|onboarding|readme)\b|(for|in) (the|our) (internal )?(wiki|handbook),? (please )?(review|proofread)|\breview\w* (of |wanted for |for )?(the |my |our |this )?(wording|draft|onboarding text|text)\b`
+// teaching is what teaches, or lists what has changed: unless somebody speaks of himself besides, no message in it was met.
+const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|^ ?how to: |\b(draft|text|page|section) for (the|our|an?) (internal )?(wiki|handbook|docs|manual|onboarding|readme)\b|(for|in) (the|our) (internal )?(wiki|handbook),? (please )?(review|proofread)|\breview\w* (of |wanted for |for )?(the |my |our |this )?(wording|draft|onboarding text|text)\b`
+
+// otherQuestion is what somebody says whose question is another than the fault that he tells of.
+const otherQuestion = `(question|problem|issue) (now )?is (about )?something else`
 
 // somebody tells of himself, or asks.
 const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
@@ -178,12 +181,14 @@ func (w *window) isUneventful(line int) bool {
 }
 
 // notMet tells that what stands in a line, or in those from first to last, was not met: it is shown, listed or taught.
-func (w *window) notMet(line, first, last int) bool {
+func (w *window) notMet(line, first, last int, prose bool) bool {
 	switch {
 	case w.isUneventful(line), first < last && w.areUneventful(first, last):
 	case w.isShown(line) && !w.raised(line) && !w.inList(line):
 	case listItem().Match(w.bytes(line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody):
-	case w.prose && !w.beside && w.somewhere(w.around(-1), teaching):
+	case w.prose && !w.beside && (w.somewhere(w.around(-1), teaching) && w.is() != notLookedAt && !w.oneself || w.somewhere(w.around(-1), otherQuestion)):
+	case w.is() == aDocument || w.is() == aSource && w.withinCode(line):
+	case w.is() == aSetting && (prose || comment().Match(w.bytes(line))):
 	default:
 		return false
 	}
@@ -347,7 +352,7 @@ func (w *window) try(h hit) {
 			return
 		}
 	}
-	if ref.Prose && w.isVoiceless() || w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
+	if ref.Prose && w.isVoiceless() || w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last, ref.Prose) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
 	weight := ref.Weight

@@ -924,6 +924,7 @@ var tableGpuNotDetected = []Entry{
 		Cause:    "The GPU's video unit does not do this codec, profile or option.",
 		Explains: []ID{"driver-capabilities-missing"},
 		packed: "" +
+			"66\tGPU (#\\d+ )?\\([^)]{3,60}\\) does not support .{0,40}(encod|decod|codec|profile|depth)|No suitable GPU found (for|supporting) (codec|\\w+ (encod|decod)ing)|Failed to find GPU with required features\t\t\t\t!)doesnotsupport !failedtofindgpuwithrequiredfeatures !nosuitablegpufoundfor 3supporting\v" +
 			"58\tHardware is lacking required capabilities|does not support NVENC|InitializeEncoder failed: (invalid|unsupported) param|OpenEncodeSessionEx failed: unsupported\t\t\t\t!doesnotsupportnvenc !hardwareislackingrequiredcapabilities !initializeencoderfailed:invalidparam 9unsupportedparam !openencodesessionexfailed:unsupported\v" +
 			"62\tNo capable devices found\t\tNVIDIA_DRIVER_CAPABILITIES\\W{0,6}(all|\\S*video)|Codec not supported|does not support|not supported by|unsupported device|No NVENC capable|av1_nvenc|10 ?bit|B frames as ref\t\t!nocapabledevicesfound\v" +
 			"60\tNo NVENC capable devices found\t\t\t\t!nonvenccapabledevicesfound\v" +

@@ -9,6 +9,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The device files of the GPU are there, but their owner, group or mode do not let this user open them.",
 		Question: "Does it work as root in the same container? If not even root may, look at SELinux and at the device cgroup.", Explains: []ID{"gpu-not-requested", "cgroup-device-lost", "cdi-generation-failed"},
 		packed: "" +
+			"68\t^c[-rwxsStT]{6}-[-w]\\S* +\\d+ \\w+ \\w+ +195, .{1,60}/dev/nvidia(\\d|ctl)\t\t(only|just|except) (as )?root\\b|\\broot (alone|only)|root (gets|sees|can|may)|(with|as|by) (sudo|root)[^\\n]{0,80}(without|not|n.?t|user)|without (sudo|root)\t\t!/dev/nvidia0 ,1 ,2 ,3 ,4 ,5 ,6 ,7 ,8 ,9 ,ctl\v" +
 			"66\tNVML( error)?:? ?Insufficient Permissions\t\t\t\\bMIG\\b\t!nvml:insufficientpermissions %error:insufficientpermissions *insufficientpermissions %insufficientpermissions\v" +
 			"50\tMemory Manager Not supported|\\bmknod: .{0,4}/dev/nvidia\t\t\t\t!/dev/nvidia !memorymanagernotsupported\v" +
 			"58\tcreating device nodes:? .{0,60}/dev/nvidia.{0,60}(not permitted|denied)\t\t\t\t!creatingdevicenodes\v" +
@@ -121,6 +122,7 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The engine's configuration file does not parse, names something the engine does not know, or conflicts with its flags, so the engine does not start.",
 		Explains: []ID{"docker-daemon-not-running", "runtime-not-registered", "toolkit-not-installed", "docker-not-restarted"},
 		packed: "" +
+			"80\tunable to load (docker )?config( for runtime docker)?: .{0,200}(\\bEOF\\b|invalid character|unexpected end|cannot unmarshal)\t\t\t\t!unabletoloadconfig: 3forruntimedocker: -dockerconfig: 9forruntimedocker:\v" +
 			"70\tcannot configure both path and runtimeType|must not both be specified in the config file\t\t\t\t!cannotconfigurebothpathandruntimetype !mustnotbothbespecifiedintheconfigfile\v" +
 			"74\truntime name \\S+ is reserved|failed to decode configuration JSON|runtime \\S+: (either a runtimeType or a path must be configured|cannot configure both path|(options|args) cannot be used with a)\t\t\t\t!argscannotbeusedwitha !cannotconfigurebothpath !eitheraruntimetypeorapathmustbeconfigured !failedtodecodeconfigurationjson !optionscannotbeusedwitha !runtimename\v" +
 			"82\tunable to configure the Docker daemon with file\t\t\t\t!unabletoconfigurethedockerdaemonwithfile\v" +
@@ -225,6 +227,8 @@ var tablePermissionDenied = []Entry{
 		Cause:    "The toolkit's configuration says no-cgroups = true, so containers get the device files but not the right to open them.",
 		Explains: []ID{"cgroup-device-lost", "device-permission-denied", "gpu-not-requested"},
 		packed: "" +
+			"76\tnvidia-container-cli\\b.{0,200} configure .{0,200}--no-cgroups\t\tUnknown Error|operation not permitted|GPU access blocked\trootless|/run/user/\\d+|BPF_CGROUP|\\.local/share/docker\t!nvidia-container-cli\v" +
+			"74\t--no-cgroups\\b\t\tNVML: Unknown Error\nconfigure|exec command|hook\trootless|/run/user/\\d+|BPF_CGROUP|\\.local/share/docker\t!--no-cgroups\v" +
 			"76\t^[^#\\n]{0,60}no-cgroups ?= ?true\t\tUnknown Error|operation not permitted|GPU access blocked by the operating system\trootless|/run/user/\\d+|BPF_CGROUP\t!no-cgroups=true\v" +
 			"72\tno-cgroups\\W{0,4}(is |was |set |to |in )*(true|on|enabled|left)\t\tUnknown Error|operation not permitted\tBPF_CGROUP\nrootless (docker|podman|mode|engine) (fails|failed|says|gives)\t!no-cgroups\v" +
 			"70\tno-cgroups\t\tUnknown Error\n(rootful|root.?s|system(-wide)?|system.?s|normal|regular|ordinary|privileged) (docker|engine|daemon|podman)|sudo (docker|podman)|(docker|dockerd|engine|daemon|podman) (\\S+ )?(runs |running )?(as|under) root\tBPF_CGROUP\nno-cgroups ?= ?false\t!no-cgroups\v" +
@@ -242,8 +246,9 @@ var tablePermissionDenied = []Entry{
 		Docs: "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/troubleshooting.html"},
 	{ID: "visible-devices-ignored", Title: "The toolkit does not listen to NVIDIA_VISIBLE_DEVICES here", Severity: "error",
 		Cause:    "The toolkit's configuration refuses NVIDIA_VISIBLE_DEVICES from unprivileged containers, so the variable asks in vain.",
-		Explains: []ID{"gpu-not-requested", "visible-devices-void", "driver-capabilities-missing"},
+		Explains: []ID{"visible-devices-bad-index", "gpu-not-requested", "visible-devices-void", "driver-capabilities-missing"},
 		packed: "" +
+			"76\t\\bvisible-devices-envvar-when-unprivileged\\W{1,6}false\t\t\t\t!visible-devices-envvar-when-unprivileged\v" +
 			"74\tIgnoring (devices requested|request) by environment variable|by environment variable\\W*s?\\W* in unprivileged\t\t\t\t!byenvironmentvariable\v" +
 			"72\taccept-nvidia-visible-devices-envvar-when-unprivileged\\W{0,4}(is |set to |= ?)*false\t\t\t\t!accept-nvidia-visible-devices-envvar-when-unprivileged\v" +
 			"74\t(insufficient privileges to read device list from|Ignoring devices (specified|requested) (in|by)).{0,80}(NVIDIA_VISIBLE_DEVICES|environment|envvar)?\t\tnvidia\t\t!gnoringdevicesrequestedby 8in /specifiedby 8in !nsufficientprivilegestoreaddevicelistfrom\v" +
@@ -264,8 +269,9 @@ var tablePermissionDenied = []Entry{
 		Docs: "https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html"},
 	{ID: "snap-docker", Title: "Docker from snap cannot reach the driver or the toolkit", Severity: "error",
 		Cause:    "The engine was installed as a snap, whose confinement hides the host's NVIDIA driver and toolkit from it.",
-		Explains: []ID{"toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "runtime-binary-missing", "gpu-not-requested", "docker-not-restarted", "ldconfig-missing", "docker-daemon-not-running", "library-mount-in-image", "cdi-spec-missing"},
+		Explains: []ID{"wsl2-libs-missing", "toolkit-not-installed", "driver-not-installed", "runtime-not-registered", "runtime-binary-missing", "gpu-not-requested", "docker-not-restarted", "ldconfig-missing", "docker-daemon-not-running", "library-mount-in-image", "cdi-spec-missing"},
 		packed: "" +
+			"84\tdockerd .{0,100}--(exec|data)-root=/(run|var)/snap|^/var/snap/docker/common|(Root ?Dir|DockerRootDir)\\S{0,4}:? ?/var/snap/docker\t\tload library failed|could not select device driver|no known GPU vendor|nvidia-container-cli\t\t!--data-root=/run/snap .var/snap #exec-root=/run/snap .var/snap !/var/snap/docker\v" +
 			"30\tDocker Root Dir: /var/snap/docker\t\t\t\t!dockerrootdir:/var/snap/docker\v" +
 			"60\tsnap\\.docker\\.dockerd\\.service +loaded active\t\tUnit docker\\.service (could not be |not )found\t\t!snap.docker.dockerd.serviceloadedactive\v" +
 			"66p\t\\b(with|by|from|via|as a|the) snap\\b|\\bsnap (install|package|version|docker)|\\bsnap.?s docker\\b\t\tdocker\nnvidia|gpu|cuda\n(not|n.?t|never|cannot|unable|fail\\w*|refus\\w*|unknown|error|invisible|missing)\\b\tremoved (the )?snap|snap remove|not (the |from )?(a )?snap|instead of (the )?snap|chromium|firefox|nextcloud|microk8s\t!asasnap !bysnap !fromsnap !sdocker \"napdocker %install %package %version !thesnap !viasnap !withsnap\v" +

@@ -60,6 +60,8 @@ type window struct {
 	forgotten  bool // something was dropped
 	prose      bool // a person may have written it
 	beside     bool // there is a log beside what a person may have written
+	nature     nature
+	oneself    bool // somebody tells of himself: set with nature
 }
 
 // scan reads a text to its end. Prose tells if a person may have written it.
@@ -250,7 +252,7 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.settings, w.services, w.lineParts, w.voiceless = map[string]*setting{}, nil, nil, nil
+	w.settings, w.services, w.lineParts, w.voiceless, w.nature = map[string]*setting{}, nil, nil, nil, notLookedAt
 	w.forgetLines()
 	done := 0
 	for _, h := range w.hits {

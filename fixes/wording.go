@@ -253,8 +253,9 @@ type saidLine struct {
 type spoken struct {
 	lines []saidLine
 	bytes int
-	long  bool // too much was said
-	shown int  // how surely symptoms show the first finding, 0 where there is none
+	long  bool      // too much was said
+	of    []*window // the texts, to see what they are where a cause is to be guessed
+	shown int       // how surely symptoms show the first finding, 0 where there is none
 }
 
 // keep takes over the lines of a text that was read to its end, if a person may have written it.
@@ -264,6 +265,7 @@ func (s *spoken) keep(w *window) {
 		return
 	}
 	s.bytes += len(w.buf)
+	s.of = append(s.of, w)
 	for i := 0; i < len(w.lines); i++ {
 		line := saidLine{source: w.source, number: w.lines[i].number}
 		var text strings.Builder
@@ -313,7 +315,7 @@ var aboutGPUs = sync.OnceValue(func() *regexp.Regexp {
 var (
 	otherVendor = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + otherVendors + `|\bhip\b|\bsycl\b`) })
 	ownVendor   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + nvidia) })
-	taught      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + teaching) })
+	taught      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + teaching + `|` + otherQuestion) })
 )
 
 // lamented are words that say themselves that something is amiss.
@@ -486,6 +488,9 @@ func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanatio
 	r := s.report()
 	if r == nil || len(shown.Findings) > 0 && shown.Findings[0].ID == healthyID {
 		return shown // and the table is not even read
+	}
+	if slices.ContainsFunc(s.of, func(w *window) bool { return w.is() != aReport }) {
+		return shown // a page or a program, not somebody's words
 	}
 	w := learnt()
 	l := w.like(r)
