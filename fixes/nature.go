@@ -123,6 +123,7 @@ func (w *window) codeFrom(line, step int) bool {
 }
 
 func isCode(text []byte) bool {
+	text = bytes.TrimRight(text, " \t\r")
 	return !data().Match(text) && !printed().Match(text) && code().Match(text)
 }
 

@@ -141,10 +141,10 @@ const wantedThing = `\b(please|(could|can|would) you( please)?) (add|support|pro
 const document = `^ ?(usage: ?|(global )?options: ?$|flags: ?$|\.PHONY: )|^ ?(import \w+( as \w+)?$|from [\w.]+ import |(?-i:package) \w+$|func \(?\w+|def \w+\(|class \w+[(:]|#include ?<|@pytest|use \w+::|- alert: |expr: )|\]\((https?:|\.\./|#)[^\n]*|:(ref|doc): ?[\w<]|^ ?(#+ ?)?(version )?v?\d+\.\d+(\.\d+)?(-rc\S*)?( ?\([-\d]+\))?$|^ ?[-*] (fix(e[ds])?|feat|bump(ed|s)?|promoted?|refactor\w*)\b|\bLGTM\b|\bNit: `
 
 // teaching is what teaches, or lists what has changed: unless somebody speaks of himself besides, no message in it was met.
-const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties|^ ?how to: |\b(draft|text|page|section) for (the|our|an?) (internal )?(wiki|handbook|docs|manual|onboarding|readme)\b|(for|in) (the|our) (internal )?(wiki|handbook),? (please )?(review|proofread)|\breview\w* (of |wanted for |for )?(the |my |our |this )?(wording|draft|onboarding text|text)\b`
+const teaching = `^ ?[-*] (fix(e[ds])?|added|changed|removed|feat): |^ ?(#+ ?)?((from )?(the |our )?runbook\b|runbook:)|cheat ?sheet|in this (article|post|guide|chapter|tutorial)\b|what do \w+ (numbers|codes|errors) mean|^ ?(#+ ?)?(bug fixes|new features|breaking changes|what.?s changed|release notes|change ?log):? ?$|^ ?(feat|fix|docs|chore|refactor)(\([^)]*\))?!?: |^ ?Section about \w+ properties`
 
-// otherQuestion is what somebody says whose question is another than the fault that he tells of.
-const otherQuestion = `(question|problem|issue) (now )?is (about )?something else`
+// otherQuestion is what somebody says whose question is another than the fault that he tells of, or who wants a text to be read.
+const otherQuestion = `(question|problem|issue) (now )?is (about )?something else|^ ?how to: |\b(draft|text|page|section) for (the|our|an?) (internal )?(wiki|handbook|docs|manual|onboarding|readme)\b|(for|in) (the|our) (internal )?(wiki|handbook),? (please )?(review|proofread)|\breview\w* (of |wanted for |for )?(the |my |our |this )?(wording|draft|onboarding text|text)\b`
 
 // somebody tells of himself, or asks.
 const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
