@@ -252,7 +252,10 @@ var isBlobByte = func() (is [256]bool) {
 
 // look tries the expressions of the symptoms hit in lines that end before limit.
 func (w *window) look(limit int) {
-	w.settings, w.services, w.lineParts, w.voiceless, w.nature = map[string]*setting{}, nil, nil, nil, notLookedAt
+	w.settings, w.services, w.lineParts, w.voiceless = map[string]*setting{}, nil, nil, nil
+	if !w.forgotten { // of a long text the first part tells what it is
+		w.nature = notLookedAt
+	}
 	w.forgetLines()
 	done := 0
 	for _, h := range w.hits {
