@@ -121,14 +121,11 @@ func (s *session) compareEnv() {
 		return
 	}
 	all := slices.Concat(s.facts(envGrep()), s.printed(envFile(), envValue()))
-	if slices.ContainsFunc(all, func(f fact) bool { return f.text != used.text }) {
+	if len(all) == 0 || slices.ContainsFunc(all, func(f fact) bool { return f.text != used.text }) {
 		return
 	}
-	for _, written := range all {
-		s.refute("env-has-no-effect")
-		if runtime := s.has(runtimeLine()); (used.text == "void" || used.text == "none") && runtime >= 0 && s.has(asksBesides()) < 0 {
-			s.tell("visible-devices-void", 62, written.line, used.line)
-		}
-		return
+	s.refute("env-has-no-effect")
+	if runtime := s.has(runtimeLine()); (used.text == "void" || used.text == "none") && runtime >= 0 && s.has(asksBesides()) < 0 {
+		s.tell("visible-devices-void", 62, all[0].line, used.line)
 	}
 }
