@@ -56,9 +56,11 @@ func explainMessages(words *spoken, texts ...Text) (Explanation, error) {
 	}
 	e := conclude(s.index.entries, s.signs)
 	if words != nil && len(e.Findings) > 0 {
+		words.heard = true
 		for _, sign := range s.signs {
-			if s.index.entries[sign.entry].ID == e.Findings[0].ID {
+			if entry := s.index.entries[sign.entry]; entry.ID == e.Findings[0].ID {
 				words.shown = max(words.shown, sign.weight)
+				words.heard = words.heard && sign.symptom >= 0 && entry.Symptoms[sign.symptom].Prose
 			}
 		}
 	}

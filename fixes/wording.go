@@ -256,6 +256,7 @@ type spoken struct {
 	long  bool      // too much was said
 	of    []*window // the texts, to see what they are where a cause is to be guessed
 	shown int       // how surely symptoms show the first finding, 0 where there is none
+	heard bool      // it rests on what somebody says alone
 }
 
 // keep takes over the lines of a text that was read to its end, if a person may have written it.
@@ -479,7 +480,7 @@ func (s *spoken) report() *report {
 }
 
 // likeliest is the answer by the words where they tell, with what symptoms show as related, else that; and none where
-// symptoms show a cause but weakly, and words tell surely that there is no fault.
+// a cause is only heard, weakly, in what somebody says, and words tell surely that there is no fault.
 func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
 	enough, reason := float64(sureEnough), guessUnknown
 	if len(shown.Findings) > 0 {
@@ -494,7 +495,7 @@ func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanatio
 	}
 	w := learnt()
 	l := w.like(r)
-	if len(shown.Findings) > 0 && l.none[shown.Findings[0].ID] >= sureNone {
+	if len(shown.Findings) > 0 && s.heard && l.none[shown.Findings[0].ID] >= sureNone {
 		return Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
 	}
 	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
