@@ -72,7 +72,7 @@ var tableOutOfMemory = []Entry{
 			"80\tkilled by signal: Bus error\t\t\t\t!killedbysignal:buserror\v" +
 			"78\tdataloader.?s workers are out of shared memory|might be caused by insufficient shared memory|insufficient shared memory\t\t\t\t!insufficientsharedmemory !sworkersareoutofsharedmemory\v" +
 			"80\tUnexpected bus error encountered in worker\t\t\t\t!unexpectedbuserrorencounteredinworker\v" +
-			"78\tunable to (write to|allocate|open|mmap|resize|create)( shared memory)?( file| object)? ?<?\\(?/?torch_\\S+\t\t\t\t!unabletoallocate )create )mmap )open )resize )writeto\v" +
+			"78\tunable to (write to|allocate|open|mmap|resize|create)( shared memory)?( ?\\(shm\\))?( for)?( file| object)? ?<?\\(?/?torch_\\S+\t\t\t\t!unabletoallocate )create )mmap )open )resize )writeto\v" +
 			"82\tError while (creating|attaching to) shared memory segment\t\t\t\t!errorwhileattachingtosharedmemorysegment +creatingsharedmemorysegment\v" +
 			"78\tcould not resize shared memory segment\t\t\t\t!couldnotresizesharedmemorysegment\v" +
 			"68\t/dev/shm.{0,100}(No space left on device|Errno 28|is full|100%|too small|insufficient|has only \\d+|not enough)\t\t\t\t!/dev/shm\v" +
