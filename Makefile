@@ -65,8 +65,11 @@ lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
 	else echo "lint: staticcheck cannot be fetched here and is left out"; fi
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "lint: golangci-lint is not installed here and is left out"; fi
 
+# These learn, score and match in one goroutine over ten thousand texts: minutes, where the race detector watches each access.
+UNWATCHED := ^Test(WordingIsCurrent|MatcherOnTheTable|ShortTexts|CorpusScore|ListingsOfWellMachine|ExplainData)$$
 unit: ## the tests that need no engine
-	GORACE=atexit_sleep_ms=0 go test -race -timeout 20m ./...
+	GORACE=atexit_sleep_ms=0 go test -race -timeout 20m -skip '$(UNWATCHED)' ./...
+	go test -timeout 20m -run '$(UNWATCHED)' ./fixes
 
 FUZZTIME ?= 10m
 fuzz: ## every fuzz target for FUZZTIME (10m), one after the other; RUN=PATTERN for some of them
