@@ -20,9 +20,9 @@ const (
 )
 
 const (
-	natureLines = 2000 // of a longer text so many are looked at, evenly spread
-	codeLeast   = 8    // lines of a program's source that make a text one
-	codeNear    = 10   // lines on a side within which there is more of it
+	natureLines = 400 // of a longer text so many are looked at, evenly spread
+	codeLeast   = 8   // lines of a program's source that make a text one
+	codeNear    = 10  // lines on a side within which there is more of it
 )
 
 var (
