@@ -65,7 +65,7 @@ lint: ## gofmt, go vet, staticcheck, and golangci-lint where it is installed
 	else echo "lint: staticcheck cannot be fetched here and is left out"; fi
 	@if command -v golangci-lint >/dev/null; then golangci-lint run; else echo "lint: golangci-lint is not installed here and is left out"; fi
 
-# These learn, score and match in one goroutine over ten thousand texts: minutes, where the race detector watches each access.
+# These learn, score and match over ten thousand texts and share nothing: minutes, where the race detector watches each access.
 UNWATCHED := ^Test(Wording(IsCurrent|Unseen)|MatcherOnTheTable|ShortTexts|Corpus\w*|Listings\w*|ExplainData|Guess\w*)$$
 unit: ## the tests that need no engine
 	GORACE=atexit_sleep_ms=0 go test -race -timeout 20m -skip '$(UNWATCHED)' ./...
