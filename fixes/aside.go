@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
-	"sync"
 )
 
 // What stands aside in a report is not what happened: another person's guess at a cause, what to try and what was tried, and
@@ -18,28 +17,16 @@ const (
 
 var (
 	// a sentence that guesses, or advises whoever reads it
-	suggestion = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)^\W*((or|otherwise|and|but|then|also|if so|if not|@\w+)\W+)?(maybe|perhaps|possibly|(it |this |that )?(could|might|may) (also |well |just |very well )?be\b|(did|have|has|can|could) you\b|(are|is|was|were|has|have) (you|your|the \w+ \w+ed)\b|(do|does|did) (you|your)\b|(it|that)s probably|in my case|for me it was|some (people|users|folks)\b|make sure|check (that|if|whether|the|your)\b|try (to|a|an|the|with|without|adding|setting|restarting|rebooting|reinstalling)\b|you (might|may|should|could|need|must|have to|can)\b|if (it|this|that) is\b)|\bin my case it was\b|\byou are just\b`)
-	})
+	suggestion = lazy(`(?i)^\W*((or|otherwise|and|but|then|also|if so|if not|@\w+)\W+)?(maybe|perhaps|possibly|(it |this |that )?(could|might|may) (also |well |just |very well )?be\b|(did|have|has|can|could) you\b|(are|is|was|were|has|have) (you|your|the \w+ \w+ed)\b|(do|does|did) (you|your)\b|(it|that)s probably|in my case|for me it was|some (people|users|folks)\b|make sure|check (that|if|whether|the|your)\b|try (to|a|an|the|with|without|adding|setting|restarting|rebooting|reinstalling)\b|you (might|may|should|could|need|must|have to|can)\b|if (it|this|that) is\b)|\bin my case it was\b|\byou are just\b`)
 	// a line above what another person says
-	commented = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)^\W*@?[\w.-]+\W{0,3}( \([^)]*\))? (commented|replied|answered)\b( .{0,40})?$|^\W*@?[\w.-]+( [\w.-]+)? (wrote|said):$`)
-	})
+	commented = lazy(`(?i)^\W*@?[\w.-]+\W{0,3}( \([^)]*\))? (commented|replied|answered)\b( .{0,40})?$|^\W*@?[\w.-]+( [\w.-]+)? (wrote|said):$`)
 	// a heading, and one above what was tried or hoped for
-	asideHeading = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)^\s*(#+ |\*\*)?\W{0,3}(what |things |steps )?(((i|we|ive|weve)( have)?( already)? |already |i.?ve (already )?)?(tried|attempted|checked|done)( so far| already)?|(tried|done) so far|troubleshooting( steps| so far| done)*|expected (behaviou?r|results?|outcome)|what did you expect( to happen)?|what you expected|anything else|checklist|workarounds?)\W{0,4}$`)
-	})
-	anyHeading = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*#+ \S|^\s*\*\*[^*]+\*\*:?\s*$`)
-	})
+	asideHeading = lazy(`(?i)^\s*(#+ |\*\*)?\W{0,3}(what |things |steps )?(((i|we|ive|weve)( have)?( already)? |already |i.?ve (already )?)?(tried|attempted|checked|done)( so far| already)?|(tried|done) so far|troubleshooting( steps| so far| done)*|expected (behaviou?r|results?|outcome)|what did you expect( to happen)?|what you expected|anything else|checklist|workarounds?)\W{0,4}$`)
+	anyHeading   = lazy(`^\s*#+ \S|^\s*\*\*[^*]+\*\*:?\s*$`)
 	// an entry of a list of what was done, and what a template says of itself
-	ticked = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*([-*] )?(\[[ xX]?\]|☑|✅|✔|_[^_].{24,}_\s*$)`)
-	})
+	ticked = lazy(`^\s*([-*] )?(\[[ xX]?\]|☑|✅|✔|_[^_].{24,}_\s*$)`)
 	// a line of a file or of a program's output that people paste beside what they tell
-	pastedLine = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(FROM|RUN|ENV|ARG|COPY|ADD|WORKDIR|CMD|ENTRYPOINT|USER|EXPOSE|VOLUME|LABEL|HEALTHCHECK|SHELL) [\S]|^\s*[|+][-=+|]|^\s*\|.*\|\s*$|^\s*- [\w.-]+[:=]\s*\S|^\s*[\w./-]+:\s*(["'\[{|>][^ ]*|[\w./:@-]+)?\s*$|^\s*[a-z]+_\w+: |^\s*[A-Z][A-Z_]+[=:]\s*\S+( \\)?\s*$|^\s*[\w.+-]+\s{2,}v?\d+(\.\d+)+\S*\s*$|^\[pip3\] |^\s+Device \d+: |^\s*GPU\d+\s|^\s+[\w .-]{1,40}: \S.{0,60}$`)
-	})
+	pastedLine = lazy(`^\s*(FROM|RUN|ENV|ARG|COPY|ADD|WORKDIR|CMD|ENTRYPOINT|USER|EXPOSE|VOLUME|LABEL|HEALTHCHECK|SHELL) [\S]|^\s*[|+][-=+|]|^\s*\|.*\|\s*$|^\s*- [\w.-]+[:=]\s*\S|^\s*[\w./-]+:\s*(["'\[{|>][^ ]*|[\w./:@-]+)?\s*$|^\s*[a-z]+_\w+: |^\s*[A-Z][A-Z_]+[=:]\s*\S+( \\)?\s*$|^\s*[\w.+-]+\s{2,}v?\d+(\.\d+)+\S*\s*$|^\[pip3\] |^\s+Device \d+: |^\s*GPU\d+\s|^\s+[\w .-]{1,40}: \S.{0,60}$`)
 )
 
 // What a line is in a report, as far as its form and its place show.

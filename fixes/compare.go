@@ -84,6 +84,11 @@ func sameKernel(a, b string) bool {
 	return begins(archSuffix().ReplaceAllString(a, ""), archSuffix().ReplaceAllString(b, ""))
 }
 
+// hasKernel tells if one of the modules or headers is of a kernel.
+func hasKernel(built []fact, kernel fact) bool {
+	return slices.ContainsFunc(built, func(f fact) bool { return sameKernel(f.text, kernel.text) })
+}
+
 // compareKernels: a module for another kernel than the one that runs.
 func (s *session) compareKernels() {
 	kernel, known := s.runningKernel()
@@ -91,9 +96,8 @@ func (s *session) compareKernels() {
 		return
 	}
 	built := slices.Concat(s.facts(moduleBuilt()), s.facts(dkmsBuilt()), s.facts(kmodBuilt()), s.facts(linuxModules()))
-	is := func(f fact) bool { return sameKernel(f.text, kernel.text) }
 	if len(built) > 0 {
-		if !slices.ContainsFunc(built, is) {
+		if !hasKernel(built, kernel) {
 			s.tell("driver-dkms-not-built", 64, kernel.line, built[0].line)
 		} else {
 			s.refute("driver-dkms-not-built")
@@ -102,7 +106,7 @@ func (s *session) compareKernels() {
 	}
 	headers := s.facts(headersThere())
 	gone := s.silent(lsmodNvidia())
-	if len(headers) > 0 && !slices.ContainsFunc(headers, is) && s.has(dkmsPackage()) >= 0 && (gone != nil || s.has(noModule()) >= 0) {
+	if len(headers) > 0 && !hasKernel(headers, kernel) && s.has(dkmsPackage()) >= 0 && (gone != nil || s.has(noModule()) >= 0) {
 		s.tell("driver-dkms-not-built", 58, kernel.line, headers[0].line)
 	}
 }

@@ -49,7 +49,7 @@ func (s *session) compareDriverPackages() {
 			return
 		}
 		if there := s.has(driverPackage()); there >= 0 && strings.Contains(s.commands[s.of[gone.line]].command, "/proc/modules") {
-			if kernel, known := s.runningKernel(); known && slices.ContainsFunc(s.facts(dkmsBuilt()), func(f fact) bool { return sameKernel(f.text, kernel.text) }) {
+			if kernel, known := s.runningKernel(); known && hasKernel(s.facts(dkmsBuilt()), kernel) {
 				s.tell("driver-module-not-loaded", 56, gone.line, there)
 			}
 		}
@@ -106,8 +106,8 @@ func (s *session) compareInspect() {
 // compareKeys: the runtimes' names in daemon.json, and those that the engine knows.
 func (s *session) compareKeys() {
 	written := s.printed(runtimeKeys(), keyNvidia())
-	known := slices.Concat(s.printed(runtimesAsked(), runtimesLine()), s.printed(runtimesAsked(), runtimesShown()))
-	if len(written) == 0 || len(known) == 0 || s.has(restarted()) >= 0 || s.has(desktopEngine()) >= 0 || s.has(rootlessSays()) >= 0 || s.has(snapEngine()) >= 0 ||
+	known := s.knownRuntimes()
+	if len(written) == 0 || len(known) == 0 || s.has(restarted()) >= 0 || s.readsAnotherFile() ||
 		slices.ContainsFunc(known, func(f fact) bool { return hasNvidia().MatchString(f.text) }) {
 		return
 	}

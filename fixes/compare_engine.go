@@ -25,6 +25,16 @@ var (
 	hasNvidia     = lazy(`\bnvidia\b`)
 )
 
+// knownRuntimes are the lists of runtimes that the engine printed.
+func (s *session) knownRuntimes() []fact {
+	return slices.Concat(s.printed(runtimesAsked(), runtimesLine()), s.printed(runtimesAsked(), runtimesShown()))
+}
+
+// readsAnotherFile tells if the engine is of a kind that does not read /etc/docker/daemon.json.
+func (s *session) readsAnotherFile() bool {
+	return s.has(desktopEngine()) >= 0 || s.has(rootlessSays()) >= 0 || s.has(snapEngine()) >= 0
+}
+
 // compareRuntimes: what daemon.json says, and what the engine knows.
 func (s *session) compareRuntimes() {
 	written := slices.Concat(s.printed(daemonFile(), nvidiaEntry()), s.printed(countAsked(), countedSome()))
@@ -33,7 +43,7 @@ func (s *session) compareRuntimes() {
 		s.tell("snap-docker", 60, snap)
 		return
 	}
-	known := slices.Concat(s.printed(runtimesAsked(), runtimesLine()), s.printed(runtimesAsked(), runtimesShown()))
+	known := s.knownRuntimes()
 	if a := s.silent(infoNvidia()); a != nil {
 		known = append(known, fact{a.line, ""})
 	}
@@ -47,7 +57,7 @@ func (s *session) compareRuntimes() {
 			return
 		}
 	}
-	if s.has(desktopEngine()) >= 0 || s.has(rootlessSays()) >= 0 || snap >= 0 {
+	if s.readsAnotherFile() {
 		return
 	}
 	switch {

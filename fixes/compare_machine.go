@@ -153,7 +153,7 @@ func (s *session) compareSilence() {
 	if a := s.silent(lsmodNvidia()); a != nil && works < 0 && s.has(dkmsAddedOnly()) < 0 && s.has(moduleInUse()) < 0 {
 		kernel, known := s.runningKernel()
 		built := s.facts(dkmsBuilt())
-		forIt := !known || len(built) == 0 || slices.ContainsFunc(built, func(f fact) bool { return sameKernel(f.text, kernel.text) })
+		forIt := !known || len(built) == 0 || hasKernel(built, kernel)
 		sealed, there := s.has(secureBoot()), s.has(driverPackage())
 		switch {
 		case sealed >= 0 && (there >= 0 || s.silent(signerAsked()) != nil):

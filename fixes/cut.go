@@ -53,14 +53,12 @@ const (
 	goesOnAlike = 3    // characters at which the next line is seen to hold the rest
 )
 
-var anyFigures = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\d[\d.]*`) })
+var anyFigures = lazy(`\d[\d.]*`)
 
 // uncounted is a line in lower case, each figure, version and number 0.
 func uncounted(line string) string { return anyFigures().ReplaceAllString(strings.ToLower(line), "0") }
 
-var cutMark = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(\s*[<\[({]?(\.{2,}|(output |log |line )?(was |is )?(truncated|cut( off)?|snip(ped)?)|\d+ more( lines)?)[>\])}]?|[\s.,;)\]}>|])+$`)
-})
+var cutMark = lazy(`(\s*[<\[({]?(\.{2,}|(output |log |line )?(was |is )?(truncated|cut( off)?|snip(ped)?)|\d+ more( lines)?)[>\])}]?|[\s.,;)\]}>|])+$`)
 
 // cut looks for messages of which a part is missing.
 func (w *window) cut() {
@@ -83,10 +81,7 @@ func (w *window) cut() {
 		for m := range cutMessages() {
 			message := &cutMessages()[m]
 			if (message.head > 0 && message.endsIn(tail, next) || message.tail > 0 && message.beginsIn(head)) && w.isOf(message.id) && !w.notMet(i, i, i, false) {
-				w.signs = append(w.signs, sign{
-					entry: w.entryOf(message.id), weight: cutWeight, order: w.scanner.lines + w.lines[i].number,
-					evidence: Evidence{Source: w.source, Line: w.lines[i].number, Text: shortened(readable(w.bytes(i)), anyFigures())},
-				})
+				w.show(message.id, cutWeight, i, anyFigures())
 				return
 			}
 		}
@@ -103,6 +98,15 @@ func (w *window) isOf(id ID) bool {
 	return !w.ofNVIDIA(entry) || !w.somewhere(everywhere, otherVendors) || w.somewhere(everywhere, nvidia)
 }
 
+// show adds a line as a sign of a cause that no symptom of the table found. Around is what stays of a long line.
+func (w *window) show(id ID, weight, line int, around *regexp.Regexp) {
+	if entry := w.entryOf(id); entry >= 0 {
+		w.signs = append(w.signs, sign{entry: entry, symptom: -1, weight: weight, order: w.scanner.lines + w.lines[line].number,
+			evidence: Evidence{Source: w.source, Line: w.lines[line].number, Text: shortened(readable(w.bytes(line)), around)}})
+	}
+}
+
+// entryOf is where a cause stands in the table, -1 where it does not.
 func (s *scanner) entryOf(id ID) int {
 	return slices.IndexFunc(s.index.entries, func(e Entry) bool { return e.ID == id })
 }

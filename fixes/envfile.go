@@ -3,9 +3,7 @@ package fixes
 import (
 	"bytes"
 	"fmt"
-	"regexp"
 	"slices"
-	"sync"
 
 	"github.com/compose-spec/compose-go/v2/dotenv"
 
@@ -17,9 +15,7 @@ type Assignment struct{ Key, Value string }
 
 // plainValue is what every reader of env files (compose, docker run --env-file, a shell) understands the
 // same way without quotes. Device lists and capabilities need no more.
-var plainValue = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^[A-Za-z0-9._:/=,+@-]*$`)
-})
+var plainValue = lazy(`^[A-Za-z0-9._:/=,+@-]*$`)
 
 // SetEnv returns the env file data with variables set. Only the value of the last assignment of each
 // changes, the one that counts: its quotes, its `export`, the comment behind it, and all other bytes stay.

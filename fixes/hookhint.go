@@ -1,10 +1,8 @@
 package fixes
 
 import (
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // A Hint is what docker gpu says under a docker command that failed.
@@ -60,9 +58,7 @@ func hintOf(id ID) Hint {
 	return h
 }
 
-var unresolvedDevices = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`unresolvable CDI devices ((?:[^\s,"']+[ ,]{0,2})+)`)
-})
+var unresolvedDevices = lazy(`unresolvable CDI devices ((?:[^\s,"']+[ ,]{0,2})+)`)
 
 // Given is what a hint becomes by the names of the CDI devices that there are: where the GPUs are described and the one
 // that was asked for is not among them, no specification is missing.

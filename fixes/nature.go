@@ -52,9 +52,7 @@ var (
 		return all
 	})
 	// oneself is what somebody writes who tells what happened to him, or asks.
-	oneself = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`\bI('|’)?(m|ve|d|ll)?\b( |,|$)|\b([Mm]y|[Mm]ine)\b( |\.|,|$)|\b([Ww]e|[Oo]ur)\b.{0,40}\b(did|got|had|have|saw|see|hit|run|ran|upgraded|installed|tried|get|still|since|yesterday)\b|\?\s*$|\b([Aa]ny ideas?|please help|[Tt]hanks( in advance)?|[Cc]heers|yesterday|[Ll]ast (night|week|month)|[Tt]his (morning|week)|twice|still (the same|no|fails|happens)|is back)\b|(^|\. )([Jj]ust |[Ww]e )?(?i:followed|installed|tried|copied|pasted|ran|got|upgraded|rebooted|reinstalled|bought|switched|moved|noticed|getting (an?|the|this)|trying to|seeing|having) `)
-	})
+	oneself = lazy(`\bI('|’)?(m|ve|d|ll)?\b( |,|$)|\b([Mm]y|[Mm]ine)\b( |\.|,|$)|\b([Ww]e|[Oo]ur)\b.{0,40}\b(did|got|had|have|saw|see|hit|run|ran|upgraded|installed|tried|get|still|since|yesterday)\b|\?\s*$|\b([Aa]ny ideas?|please help|[Tt]hanks( in advance)?|[Cc]heers|yesterday|[Ll]ast (night|week|month)|[Tt]his (morning|week)|twice|still (the same|no|fails|happens)|is back)\b|(^|\. )([Jj]ust |[Ww]e )?(?i:followed|installed|tried|copied|pasted|ran|got|upgraded|rebooted|reinstalled|bought|switched|moved|noticed|getting (an?|the|this)|trying to|seeing|having) `)
 	// template are the headings of a form for bugs, those first that stand nowhere else.
 	templates = sync.OnceValue(func() [2]*regexp.Regexp {
 		return [2]*regexp.Regexp{
@@ -63,26 +61,18 @@ var (
 		}
 	})
 	// ranLine is a line that a program wrote as it ran.
-	ranLine = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\W{0,2}(\d{4}[-/]\d\d[-/]\d\d[T ]\d|\[ *\d+\.\d{3,}\]|[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d |[IWEF]\d{4} \d\d:|\d\d:\d\d:\d\d[ .,]|time="|Traceback \(most|\[\w+@|[\w.-]+@[\w.-]+:.{0,40}[$#] |(INFO|WARNING|ERROR|CRITICAL)\b[ :])|^\s*File "[^"]+", line \d`)
-	})
+	ranLine = lazy(`^\W{0,2}(\d{4}[-/]\d\d[-/]\d\d[T ]\d|\[ *\d+\.\d{3,}\]|[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d |[IWEF]\d{4} \d\d:|\d\d:\d\d:\d\d[ .,]|time="|Traceback \(most|\[\w+@|[\w.-]+@[\w.-]+:.{0,40}[$#] |(INFO|WARNING|ERROR|CRITICAL)\b[ :])|^\s*File "[^"]+", line \d`)
 	// printed is an error as it is printed, at the beginning of a line.
-	printed = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(> ?|# ?|[\x60\"]|//+ ?)?([\w.]*(Error|Exception): \S|(?i:docker: |nvidia-container-cli: |error( response from daemon|\[\w+\])?: |fatal: |failed to |cannot |could not |unable to |E: |modprobe: |NVRM: |\w+: error: ))|^\s*=> ERROR`)
-	})
+	printed = lazy(`^\s*(> ?|# ?|[\x60\"]|//+ ?)?([\w.]*(Error|Exception): \S|(?i:docker: |nvidia-container-cli: |error( response from daemon|\[\w+\])?: |fatal: |failed to |cannot |could not |unable to |E: |modprobe: |NVRM: |\w+: error: ))|^\s*=> ERROR`)
 	// code is a line of a program's source.
-	code = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(//|/\*|\*( |/|$)|#\s*(include|define|if(n?def)?|endif|else|elif|pragma|undef)\b|(export |pub |async |static |public |private |protected |inline |extern |unsafe )*(func|def|class|fn|struct|enum|typedef|interface|impl|function|namespace|template|type)\b[ <(]|(import|package|using|from|return|raise|throw|elif|else|except|try|finally|case|default|const|var|let|static|local|switch|defer|yield|await|assert|module|require|include)\b.{0,120}([;:{,(]|\w|["')])$|(if|for|while|switch)\b.*[{:)\\;]$|(if|elif|while|for) .*; (then|do)$|(fi|done|esac|then|do|else|end)$|@\w+|[\w.\->\[\]*&, ]+ ?(:?=|\+=|-=|\|=|\?=) .*|[\w.>:-]+\(.*\)[;,]?( \{)?$|["'\x60\{].*["'\x60\}][,;)]+$|[\]})]+[,;)]*$|\w+:\s.*,$|[A-Z][A-Z0-9_]{3,}( = .*|\(.*|),?$|(exec|stdout|stderr|! exec|RUN|ENV|COPY|FROM|WORKDIR|ENTRYPOINT|CMD|ARG) \S)|[;{}]$|\(\) ?\{|^\t@?\S.*\$\(|^[\w-]+:.*##|^\w+ \w+ .*\x60json:"`)
-	})
+	code = lazy(`^\s*(//|/\*|\*( |/|$)|#\s*(include|define|if(n?def)?|endif|else|elif|pragma|undef)\b|(export |pub |async |static |public |private |protected |inline |extern |unsafe )*(func|def|class|fn|struct|enum|typedef|interface|impl|function|namespace|template|type)\b[ <(]|(import|package|using|from|return|raise|throw|elif|else|except|try|finally|case|default|const|var|let|static|local|switch|defer|yield|await|assert|module|require|include)\b.{0,120}([;:{,(]|\w|["')])$|(if|for|while|switch)\b.*[{:)\\;]$|(if|elif|while|for) .*; (then|do)$|(fi|done|esac|then|do|else|end)$|@\w+|[\w.\->\[\]*&, ]+ ?(:?=|\+=|-=|\|=|\?=) .*|[\w.>:-]+\(.*\)[;,]?( \{)?$|["'\x60\{].*["'\x60\}][,;)]+$|[\]})]+[,;)]*$|\w+:\s.*,$|[A-Z][A-Z0-9_]{3,}( = .*|\(.*|),?$|(exec|stdout|stderr|! exec|RUN|ENV|COPY|FROM|WORKDIR|ENTRYPOINT|CMD|ARG) \S)|[;{}]$|\(\) ?\{|^\t@?\S.*\$\(|^[\w-]+:.*##|^\w+ \w+ .*\x60json:"`)
 	// data is a line of JSON, YAML or of a message that only looks like source.
-	data = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`^\s*(\{"|"[^"]*"\s*:|[\[\]{}]+,?$|"[^"]*",?$|[\w.-]+:( .*[^,])?$)`)
-	})
+	data = lazy(`^\s*(\{"|"[^"]*"\s*:|[\[\]{}]+,?$|"[^"]*",?$|[\w.-]+:( .*[^,])?$)`)
 )
 
 var (
-	title   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^# [A-Z]|^<h1|^(---|\+\+\+)$`) })
-	comment = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*#+( |$)`) })
+	title   = lazy(`^# [A-Z]|^<h1|^(---|\+\+\+)$`)
+	comment = lazy(`^\s*#+( |$)`)
 )
 
 const (
@@ -101,6 +91,12 @@ func (w *window) is() nature {
 	return w.nature
 }
 
+// tellsOfOneself is whether somebody tells of himself in the text, which is seen when it is judged.
+func (w *window) tellsOfOneself() bool {
+	w.is()
+	return w.oneself
+}
+
 // withinCode tells if the lines of a source go on before and after a line: what stands in front of all of them, or behind, may
 // be what somebody reports with them.
 func (w *window) withinCode(line int) bool {
@@ -109,17 +105,16 @@ func (w *window) withinCode(line int) bool {
 }
 
 func (w *window) codeFrom(line, step int) bool {
-	seen, codes := 0, 0
+	seen := 0
 	for i := line + step; i >= 0 && i < len(w.lines) && seen < codeNear; i += step {
-		if len(bytes.TrimSpace(w.bytes(i))) == 0 {
-			continue
-		}
-		seen++
 		if isCode(w.bytes(i)) {
-			codes++
+			return true
+		}
+		if len(bytes.TrimSpace(w.bytes(i))) > 0 {
+			seen++
 		}
 	}
-	return codes > 0
+	return false
 }
 
 func isCode(text []byte) bool {

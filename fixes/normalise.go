@@ -32,15 +32,11 @@ var prefixes = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // containerName is what docker compose and docker service logs put before a line: service-1, stack_service.1.id@node.
-var containerName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*[A-Za-z][\w.-]{0,62}?(?:[-_]\d+|\.\d+\.\w+@[\w.-]+) *\|(?:\x1b\[[\d;]*m)* `)
-})
+var containerName = lazy(`^(?:\x1b\[[\d;]*m)*[A-Za-z][\w.-]{0,62}?(?:[-_]\d+|\.\d+\.\w+@[\w.-]+) *\|(?:\x1b\[[\d;]*m)* `)
 
 // escapes are ANSI sequences, as bytes or as the text that loggers make of the escape character, and
 // what browsers and JSON make of quotes.
-var escapes = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:#\d{1,5}|#[xX][0-9a-fA-F]{1,4}|[a-z]{2,6});`)
-})
+var escapes = lazy(`(?:\x1b|\^\[|#033|\\(?:u001[bB]|x1[bB]|033|e))(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[()][0-9A-B]|[=>78cDEHMZ])?|\\u00[0-9a-fA-F]{2}|&(?:#\d{1,5}|#[xX][0-9a-fA-F]{1,4}|[a-z]{2,6});`)
 
 // entities are those names of characters in HTML that stand for more than a quote.
 var entities = map[string]string{"lt": "<", "gt": ">", "amp": "&", "ndash": "-", "mdash": "-", "hyphen": "-", "minus": "-", "lsqb": "[", "rsqb": "]", "lpar": "(", "rpar": ")", "colon": ":", "sol": "/", "equals": "=", "comma": ",", "period": ".", "num": "#", "lowbar": "_", "vert": "|", "lbrack": "[", "rbrack": "]", "shy": "", "zwnj": "", "zwj": "", "hellip": "..."}

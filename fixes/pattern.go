@@ -10,6 +10,11 @@ import (
 	"sync"
 )
 
+// lazy is an expression that is compiled when it is first asked for.
+func lazy(source string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
+}
+
 // pattern is an expression of the table with what a text must hold at the least for it to match: far
 // quicker to look for than the expression itself.
 type pattern struct {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
@@ -207,9 +205,7 @@ func isComposeFile(name string) bool {
 	return strings.HasSuffix(name, ".yml") || strings.HasSuffix(name, ".yaml")
 }
 
-var hardCoded = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(.*\bNVIDIA_VISIBLE_DEVICES\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"'#}\]]+)(.*)$`)
-})
+var hardCoded = lazy(`^(.*\bNVIDIA_VISIBLE_DEVICES\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s"'#}\]]+)(.*)$`)
 
 // followLine puts the variable in place of the value that line number holds.
 func followLine(name string, data []byte, number int) ([]byte, error) {

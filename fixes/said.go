@@ -1,10 +1,8 @@
 package fixes
 
 import (
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/docker-gpu/docker-gpu/inspect"
 )
@@ -65,9 +63,7 @@ func driverInside(c *inspect.Container) bool {
 	})
 }
 
-var driverLibraryUnfound = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`lib(cuda|nvidia-ml)\.so[.0-9]*\W{0,3} cannot open shared object file`)
-})
+var driverLibraryUnfound = lazy(`lib(cuda|nvidia-ml)\.so[.0-9]*\W{0,3} cannot open shared object file`)
 
 // notLoaded is what it means when a program in a container that was given the driver's libraries finds none: they are
 // there, and its loader does not know the folder. Seen where the image's /etc/ld.so.conf has no "include

@@ -4,7 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Reports hold what commands printed. Often no line of that is a message, and yet two of them together tell the cause: the
@@ -32,10 +31,6 @@ var prompt = lazy(`^(?:\([\w.-]+\) ?)?(?:(?:[\w.-]+@[\w.-]+[^$#%>]{0,60}|\[[\w.-
 
 // bareCommand is a line that is a command without its prompt, or with that of root, which is a comment's sign as well.
 var bareCommand = lazy(`^(?:# ?)?((?:sudo )?(?:uname|lsmod|dkms|mokutil|lspci|modinfo|groups|ls|stat|docker|podman|kubectl|nvidia-smi|nvidia-ctk|systemctl|dpkg|rpm|apt-cache|snap|free|df|fuser|ps|pgrep|cat|grep|which|command|getent|getenforce|file|wsl|ldconfig|ldd|egrep|lshw|ubuntu-drivers|readlink|whoami|printenv|jq|head|find)( +[-|/.~<>&$\w*(^+%{]\S*)+|(?:id|groups|whoami|lsmod|nvidia-smi|uname -\w+|docker info|docker ps))$`)
-
-func lazy(source string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(source) })
-}
 
 var quoteMarks = lazy(`^(?:> ?)+`)
 
@@ -162,16 +157,9 @@ func (s *session) inside(line int) bool {
 
 // tell says that lines show a cause.
 func (s *session) tell(id ID, weight int, lines ...int) {
-	for e := range s.index.entries {
-		if s.index.entries[e].ID != id {
-			continue
-		}
-		for _, line := range lines {
-			if line < 0 {
-				continue
-			}
-			s.signs = append(s.signs, sign{entry: e, symptom: -1, weight: weight, order: s.scanner.lines + s.window.lines[line].number,
-				evidence: Evidence{Source: s.source, Line: s.window.lines[line].number, Text: shortened(readable(s.bytes(line)), anything())}})
+	for _, line := range lines {
+		if line >= 0 {
+			s.show(id, weight, line, anything())
 		}
 	}
 }

@@ -2,9 +2,7 @@ package fixes
 
 import (
 	"bytes"
-	"regexp"
 	"slices"
-	"sync"
 )
 
 // A setting is the text in which a symptom's demands on what else is said are to hold. In the log of a compose project
@@ -63,14 +61,10 @@ const (
 )
 
 // ofOurs is what has to do with GPUs, with what runs on them, or with containers.
-var ofOurs = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)gpu|nvidia|nvml|nvrm|nouveau|cuda|cudnn|cublas|nccl|nvenc|nvdec|nvlink|\bxid\b|\bmig\b|\bmps\b|\bcdi\b|geforce|tesla|quadro|\b[rg]tx\b|/dev/dri|dxg|wsl|driver|module|dkms|kernel|docker|container|podman|compose|runc|kube|\bpods?\b|torch|tensor|jax|xla|onnx|llama|vllm|model|train|libcu|vram|out of memory|oom|killed|shm|shared memory|bus error|cgroup|apparmor|selinux|avc:|secure ?boot|thermal|throttl|\bpci|vfio|iommu|gsp|firmware|aer:`)
-})
+var ofOurs = lazy(`(?i)gpu|nvidia|nvml|nvrm|nouveau|cuda|cudnn|cublas|nccl|nvenc|nvdec|nvlink|\bxid\b|\bmig\b|\bmps\b|\bcdi\b|geforce|tesla|quadro|\b[rg]tx\b|/dev/dri|dxg|wsl|driver|module|dkms|kernel|docker|container|podman|compose|runc|kube|\bpods?\b|torch|tensor|jax|xla|onnx|llama|vllm|model|train|libcu|vram|out of memory|oom|killed|shm|shared memory|bus error|cgroup|apparmor|selinux|avc:|secure ?boot|thermal|throttl|\bpci|vfio|iommu|gsp|firmware|aer:`)
 
 // servicePrefix is docker compose's: the container's name, which ends in its number unless the service gives it another.
-var servicePrefix = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^(?:\x1b\[[\d;]*m)*([A-Za-z][\w.-]{0,62}?)([-_]\d+)? +\|(?: |\x1b|\r?$)`)
-})
+var servicePrefix = lazy(`^(?:\x1b\[[\d;]*m)*([A-Za-z][\w.-]{0,62}?)([-_]\d+)? +\|(?: |\x1b|\r?$)`)
 
 // inPart tells if a text is so long that it is seen in part only.
 func (w *window) inPart() bool { return w.forgotten || len(w.buf) > settingMax }

@@ -152,15 +152,13 @@ const somebody = `(?-i:\bI\b|\b[Mm]y\b|\b[Mm]ine\b)|\?\s*$`
 // releaseHeading is what a list of a release's changes stands under, and listItem an entry of it.
 const releaseHeading = `^ ?#+ ?(version |release )?\[?v?\d+\.\d+(\.\d+)?\b`
 
-var listItem = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*[-*•] \S`) })
+var listItem = lazy(`^\s*[-*•] \S`)
 
 // shownOnly is a line that shows a message and is not where it was met: a line of a program's source, an entry of a list of
 // changes, a rule that waits for the message, a test that has passed.
-var shownOnly = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|added|changed|improved)(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
-		`^\s*(=== (RUN|PAUSE|CONT|NAME)\b|--- (PASS|SKIP)\b|raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
-		`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|[!=]= ?["'][^"']{8,}["']\)?:|\b(pytest|unittest)\.skip|\breason=["']|^\s+f?["'][^"']{16,}["']\s*\)?;?$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
-})
+var shownOnly = lazy(`(?i)^\s*([-*•]\s*)?(fix(e[ds])?|feat|docs|added|changed|improved)(\([^)]*\))?\s*:|^\s*[-*•]\s*(\[[^\]]*\]\s*)?fix(e[ds])?\b|` +
+	`^\s*(=== (RUN|PAUSE|CONT|NAME)\b|--- (PASS|SKIP)\b|raise \w+\(|except\b.*:|assert\b|(el)?if (!|\[|\(|not |command |test |err\b|torch\.|["'].* in )|(logger|log|logging|console)\.\w+\(|echo ["']|return (fmt|errors)\.|//\s)|` +
+	`\bgrep (-\w+ )*-\w*q\w* |^\s*(- )?(expr|alert|summary|annotations|pattern|regex):\s|::test\w* PASSED|\bPASSED$|[!=]= ?["'][^"']{8,}["']\)?:|\b(pytest|unittest)\.skip|\breason=["']|^\s+f?["'][^"']{16,}["']\s*\)?;?$|\b(look|watch|scan|wait)(s|ing)? (for|on) ["“]|^\s*#\s.*\bmeans?\b`)
 
 // uneventful is a line of a tool's listing that tells of nothing: a figure of nvidia-smi -q that is nought, with or without
 // its XML, a metric that is, or what it is for; a figure of a Snapshot; a file that nvidia-ctk found, or did without; an option and what it does.
@@ -186,7 +184,7 @@ func (w *window) notMet(line, first, last int, prose bool) bool {
 	case w.isUneventful(line), first < last && w.areUneventful(first, last):
 	case w.isShown(line) && !w.raised(line) && !w.inList(line):
 	case listItem().Match(w.bytes(line)) && w.somewhere(w.around(-1), releaseHeading) && !w.somewhere(w.around(-1), somebody):
-	case w.prose && !w.beside && (w.somewhere(w.around(-1), teaching) && w.is() != notLookedAt && !w.oneself || w.somewhere(w.around(-1), otherQuestion)):
+	case w.prose && !w.beside && (w.somewhere(w.around(-1), teaching) && !w.tellsOfOneself() || w.somewhere(w.around(-1), otherQuestion)):
 	case w.is() == aDocument || w.is() == aSource && w.withinCode(line):
 	case w.is() == aSetting && (prose || comment().Match(w.bytes(line))):
 	default:
@@ -211,18 +209,14 @@ func (w *window) areUneventful(first, last int) bool {
 	return true
 }
 
-var heading = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\s*([A-Z][\w.-]*\s*){1,4}$`) })
+var heading = lazy(`^\s*([A-Z][\w.-]*\s*){1,4}$`)
 
 // row is a line of a list that a tool printed: a key and its value, an assignment, a library and its path, an option and
 // what it does, a package, a target. A word alone is one, too, where it is not the rest of the line before.
-var row = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^\s*[\w.()/ -]{1,48} : |^\s*[A-Za-z][\w ().-]{0,48}:(\s+\S+){0,2}\s*$|^\s*[A-Za-z_]+=\S*\s*$|\) => /|^\s*(-\w, )?--[\w.-]+(\s|,|$)|^(ii|rc|un)\s|^\s*#?\s*[\w.-]+ = |^[\w-]+:.* ##? `)
-})
+var row = lazy(`^\s*[\w.()/ -]{1,48} : |^\s*[A-Za-z][\w ().-]{0,48}:(\s+\S+){0,2}\s*$|^\s*[A-Za-z_]+=\S*\s*$|\) => /|^\s*(-\w, )?--[\w.-]+(\s|,|$)|^(ii|rc|un)\s|^\s*#?\s*[\w.-]+ = |^[\w-]+:.* ##? `)
 
 // trouble are words of a message, whatever the form of its line.
-var trouble = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)error|fail|fatal|exception|cannot|can.t|could not|unable|denied|refus|not (found|permitted|support)|no such|invalid|missing|unknown|unsupported|killed|abort|crash`)
-})
+var trouble = lazy(`(?i)error|fail|fatal|exception|cannot|can.t|could not|unable|denied|refus|not (found|permitted|support)|no such|invalid|missing|unknown|unsupported|killed|abort|crash`)
 
 func (w *window) isRow(line int) bool {
 	text := w.bytes(line)
@@ -374,7 +368,7 @@ func (w *window) try(h hit) {
 	})
 }
 
-var frame = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`File "[^"]+", line \d+, in `) })
+var frame = lazy(`File "[^"]+", line \d+, in `)
 
 // unlessFrom is the width from which a line may be one of several that were one.
 const unlessFrom = 44

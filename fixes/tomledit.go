@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -135,9 +134,7 @@ func lineComment(line string) string {
 	return ""
 }
 
-var tomlHeader = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^\s*\[([^\[\]]+)\]\s*(?:#.*)?\r?\n?$`)
-})
+var tomlHeader = lazy(`^\s*\[([^\[\]]+)\]\s*(?:#.*)?\r?\n?$`)
 
 func insertLine(lines []string, behind int, line, newline string) []string {
 	if !strings.HasSuffix(lines[behind], "\n") {

@@ -304,19 +304,15 @@ func speaksOfGPUs(text string) bool {
 	return false
 }
 
-var aName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)[\w.]/[\w.]|\.(com|io|net|org|py|git|o)\b|\b(gpu|cuda)[-_]\w`)
-})
+var aName = lazy(`(?i)[\w.]/[\w.]|\.(com|io|net|org|py|git|o)\b|\b(gpu|cuda)[-_]\w`)
 
 // aboutGPUs are words that a text about GPUs has.
-var aboutGPUs = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|^graphics$|\bxid\b|\bmig\b`)
-})
+var aboutGPUs = lazy(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|quadro|\btesla\b|\b[rg]tx\b|\b[ahlv]\d{2,3}s?\b|/dev/dri|/dev/dxg|^graphics$|\bxid\b|\bmig\b`)
 
 var (
-	otherVendor = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + otherVendors + `|\bhip\b|\bsycl\b`) })
-	ownVendor   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + nvidia) })
-	taught      = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?im)` + teaching + `|` + otherQuestion) })
+	otherVendor = lazy(`(?im)` + otherVendors + `|\bhip\b|\bsycl\b`)
+	ownVendor   = lazy(`(?im)` + nvidia)
+	taught      = lazy(`(?im)` + teaching + `|` + otherQuestion)
 )
 
 // lamented are words that say themselves that something is amiss.
@@ -325,12 +321,10 @@ const lamented = `no|not|nothing|none|never|cannot|(do|does|did|is|are|was|were|
 var (
 	// laments: a question below the output of a tool is often but about what it prints, so there one of these must stand
 	// in what the person says.
-	laments = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)\b(` + lamented + `)\b`) })
+	laments = lazy(`(?i)\b(` + lamented + `)\b`)
 	// complaints are these, and the words of somebody to whom something happened, who writes no manual: without one of them
 	// there is nothing to explain.
-	complaints = sync.OnceValue(func() *regexp.Regexp {
-		return regexp.MustCompile(`(?i)\?|\b(` + lamented + `|\w+nt|instead|too|still|drops?|hot|since|my|our|we|i)\b`)
-	})
+	complaints = lazy(`(?i)\?|\b(` + lamented + `|\w+nt|instead|too|still|drops?|hot|since|my|our|we|i)\b`)
 )
 
 // plainWords are those that sentences are made with, whatever they are about.
