@@ -33,19 +33,18 @@ func ExplainString(name, text string) Explanation {
 }
 
 // ExplainTexts explains several texts as the parts of one report. Those that could be read count, even
-// where another fails. Where no message in them is known, or only weak signs of a cause, and people wrote them, their
-// words are judged.
+// where another fails. What symptoms show is weighed with what words say, where people wrote the texts.
 func ExplainTexts(texts ...Text) (Explanation, error) {
 	var words spoken
-	e, err := explainMessages(&words, texts...)
-	if err == nil && words.shown <= wordingWeak {
-		e = words.likeliest(e, learntWording)
+	shown, err := scanTexts(&words, texts...)
+	if err == nil {
+		shown = words.weigh(shown, learntWording)
 	}
-	return e, err
+	return explanation(shown), err
 }
 
-// explainMessages looks for the messages of the table alone, and keeps what was said for words.
-func explainMessages(words *spoken, texts ...Text) (Explanation, error) {
+// scanTexts looks for the symptoms of the table, and keeps what was said for words.
+func scanTexts(words *spoken, texts ...Text) ([]*candidate, error) {
 	s := newScanner(symptoms())
 	s.said = words
 	var failed []error
@@ -54,17 +53,7 @@ func explainMessages(words *spoken, texts ...Text) (Explanation, error) {
 			failed = append(failed, err)
 		}
 	}
-	e := conclude(s.index.entries, s.signs)
-	if words != nil && len(e.Findings) > 0 {
-		words.heard = true
-		for _, sign := range s.signs {
-			if entry := s.index.entries[sign.entry]; entry.ID == e.Findings[0].ID {
-				words.shown = max(words.shown, sign.weight)
-				words.heard = words.heard && sign.symptom >= 0 && entry.Symptoms[sign.symptom].Prose
-			}
-		}
-	}
-	return e, errors.Join(failed...)
+	return ranked(s.index.entries, s.signs), errors.Join(failed...)
 }
 
 const healthyID ID = "healthy"
@@ -80,15 +69,17 @@ const (
 type candidate struct {
 	entry  *Entry
 	signs  []sign
-	weight int // of the surest sign
-	reach  int // the weight up to which it explains others
+	weight int  // of the surest sign
+	heard  bool // that one stands in what somebody says
+	reach  int  // the weight up to which it explains others
 	order  int
+	folded []ID
+	guess  *guess // nil: signs show it
 }
 
-// conclude ranks what was found: causes before their consequences, then what shows it most surely, then
-// what comes first.
-func conclude(entries []Entry, signs []sign) Explanation {
-	e := Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
+// ranked puts what was found in order: causes before their consequences, which are folded, then what shows it most
+// surely, then what comes first.
+func ranked(entries []Entry, signs []sign) []*candidate {
 	var all []*candidate
 	for _, s := range signs {
 		i := slices.IndexFunc(all, func(c *candidate) bool { return c.entry == &entries[s.entry] })
@@ -98,10 +89,15 @@ func conclude(entries []Entry, signs []sign) Explanation {
 		}
 		c := all[i]
 		c.signs = append(c.signs, s)
-		c.weight = max(c.weight, s.weight)
-		slack := explainsSlack
-		if s.symptom >= 0 && c.entry.Symptoms[s.symptom].Prose {
+		slack, heard := explainsSlack, s.symptom >= 0 && c.entry.Symptoms[s.symptom].Prose
+		if heard {
 			slack = proseSlack
+		}
+		switch {
+		case s.weight > c.weight:
+			c.weight, c.heard = s.weight, heard
+		case s.weight == c.weight:
+			c.heard = c.heard && heard
 		}
 		c.reach = max(c.reach, s.weight+slack)
 		c.order = min(c.order, s.order)
@@ -113,12 +109,11 @@ func conclude(entries []Entry, signs []sign) Explanation {
 	if len(all) > 1 {
 		all = slices.DeleteFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID })
 	}
-	folded := map[ID][]ID{}
 	rest := slices.Clone(all)
 	for _, c := range all {
 		for _, cause := range all {
 			if cause != c && cause.reach >= c.weight && slices.Contains(cause.entry.Explains, c.entry.ID) {
-				folded[cause.entry.ID] = append(folded[cause.entry.ID], c.entry.ID)
+				cause.folded = append(cause.folded, c.entry.ID)
 				rest = slices.DeleteFunc(rest, func(r *candidate) bool { return r == c })
 			}
 		}
@@ -126,23 +121,41 @@ func conclude(entries []Entry, signs []sign) Explanation {
 	slices.SortStableFunc(rest, func(a, b *candidate) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.order, b.order))
 	})
-	for i, c := range rest {
-		slices.SortStableFunc(c.signs, func(a, b sign) int {
-			return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.order, b.order))
-		})
-		var evidence []Evidence
-		for _, s := range c.signs {
-			if len(evidence) < evidenceMax && !slices.Contains(evidence, s.evidence) {
-				evidence = append(evidence, s.evidence)
-			}
+	return rest
+}
+
+// finding is what is told of a cause.
+func (c *candidate) finding() Finding {
+	if c.guess != nil {
+		return c.guess.finding(c.entry.ID)
+	}
+	slices.SortStableFunc(c.signs, func(a, b sign) int {
+		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.order, b.order))
+	})
+	var evidence []Evidence
+	for _, s := range c.signs {
+		if len(evidence) < evidenceMax && !slices.Contains(evidence, s.evidence) {
+			evidence = append(evidence, s.evidence)
 		}
-		f := NewFinding(c.entry.ID, evidence...)
-		f.Folded = folded[c.entry.ID]
+	}
+	f := NewFinding(c.entry.ID, evidence...)
+	f.Folded = c.folded
+	return f
+}
+
+// explanation tells of the first cause, and what else there is.
+func explanation(of []*candidate) Explanation {
+	e := Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
+	for i, c := range of {
 		switch {
 		case i == 0:
+			f := c.finding()
+			if c.guess != nil {
+				f.Title = "Perhaps: " + f.Title
+			}
 			e.Findings = append(e.Findings, f)
 		case len(e.Related) < relatedMax:
-			e.Related = append(e.Related, f)
+			e.Related = append(e.Related, c.finding())
 		}
 	}
 	return e

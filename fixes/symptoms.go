@@ -349,6 +349,9 @@ func (w *window) try(h hit) {
 	if ref.Prose && w.isVoiceless() || w.index.entries[ref.entry].ID != healthyID && w.notMet(h.line, first, last, ref.Prose) || (ref.Prose || len(ref.With) > 1) && len(w.lines) >= listLines && w.isRow(h.line) {
 		return
 	}
+	if at := match.re().FindStringIndex(text); at != nil && w.index.entries[ref.entry].ID != healthyID && noneOf().MatchString(text[:at[0]]) {
+		return
+	}
 	weight := ref.Weight
 	aside, none := w.isAside(ref.Symptom, h.line, text, match.re())
 	if aside {
@@ -369,6 +372,9 @@ func (w *window) try(h hit) {
 }
 
 var frame = lazy(`File "[^"]+", line \d+, in `)
+
+// noneOf stands before what there is none of: "0 zombie processes", "without any failed pods".
+var noneOf = lazy(`(?i)((^|[,;:(] ?)(0|zero)|\b(without( any)?|free of)) $`)
 
 // unlessFrom is the width from which a line may be one of several that were one.
 const unlessFrom = 44

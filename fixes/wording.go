@@ -1,55 +1,39 @@
 package fixes
 
 import (
+	"bytes"
 	"cmp"
-	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// People ask without a message: "since the update no container sees the card". Where no symptom stands in a
-// text, its words are weighed, and the cause whose reports are worded like it is named, as a guess that says so. Each
-// cause has a weight for every word and pair of words, learnt to tell its reports from all others (logistic regression
-// of one against the rest, as in Rifkin and Klautau, 2004, over words that count the more the rarer they are; the steps
-// are those of AdaGrad, Duchi et al., 2011). It must be sure; else nothing is said.
+// What a report says it says in words, whether a message is known or not: "since the update no container sees the card". So the
+// words of a text are weighed, how they begin, and their pairs: each cause has a weight for each of them, learnt to tell its
+// reports from all others (a linear support vector machine of one against the rest, over words that count the more the rarer
+// they are; see learn_test.go). How sure that makes a cause is weighed with what symptoms show in weighing.go.
 const (
-	wordingMax     = 4 << 10 // longer texts are logs, in which messages speak and words do not
-	wordingLines   = 60
-	wordingPlain   = 4  // different words of plain English that a sentence has at the least,
-	wordingShare   = 5  // and that one word in so many is one of those
-	wordMax        = 24 // in characters: what is longer is a name, a path or a sum
-	wordingRelated = 2  // the next likely causes that are told
-	wordingShown   = 2  // lines
-
-	// How sure the judge is: the distance to the next cause, that to reports without a fault, how many words are known,
-	// how many lines there are, for manuals are long, and whether the text speaks of GPUs and laments at all. Their shares
-	// were learnt, by logistic regression again, from what told right answers from all else in reports that the judge had
-	// not learnt from.
-	sureMargin  = 0.47
-	sureFault   = 0.43
-	sureKnown   = 1.44 // for e times as many
-	sureLines   = -0.56
-	sureSilent  = -0.41 // about GPUs
-	sureLament  = 0.49
-	sureBias    = -5.97
-	sureEnough  = 2.5
-	sureNone    = 4 // so much likelier no fault is, that weak signs of one are not believed
-	sureAgainst = 3 // where there are weak signs of another fault
+	wordingMax   = 16 << 10 // longer texts are logs, in which messages speak and words do not
+	wordingLines = 400
+	wordingPlain = 4  // different words of plain English that a sentence has at the least,
+	wordingShare = 5  // and that one word in so many is one of those
+	wordMax      = 24 // in characters: what is longer is a name, a path or a sum
+	numberMax    = 4  // digits of a number that tells something by itself
+	nameLeast    = 6  // bytes of a name that has these signs in it
+	nameMost     = 40
+	nameSigns    = "./:@=+-"
+	wordingShown = 2 // lines
 )
-
-// wordingWeak is the weight up to which a symptom shows its cause less surely than words do.
-const wordingWeak = 50
 
 // wordingNone is the class of reports without a fault of a GPU.
 const wordingNone ID = "not-gpu-related"
@@ -63,29 +47,20 @@ type wording struct {
 	lines   string // "WORD[*| WORD]<tab>REPORTS CLASS:WEIGHT…", weights in units
 }
 
-//go:embed wording.zst
-var wordingTable []byte
-
-// learntWording is what go generate learnt from testdata/corpus/dev. It is read when it is asked for.
-var learntWording = sync.OnceValue(func() *wording {
-	table, err := unpackWording(wordingTable)
-	if err == nil {
-		var w *wording
-		if w, err = parseWording(table); err == nil {
-			return w
-		}
-	}
-	panic("fixes/wording.zst: " + err.Error()) // which a test excludes
-})
-
 func unpackWording(packed []byte) (string, error) {
-	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+	d, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true))
 	if err != nil {
 		return "", err
 	}
 	defer d.Close()
-	table, err := d.DecodeAll(packed, nil)
-	return string(table), err
+	var head zstd.Header
+	if err := head.Decode(packed); err != nil {
+		return "", err
+	}
+	var table strings.Builder
+	table.Grow(int(head.FrameContentSize))
+	_, err = io.Copy(&table, d)
+	return table.String(), err
 }
 
 // parseWording reads the head of a table: a line "REPORTS UNIT", a line "ID BIAS" for each class, an empty line. Of
@@ -130,31 +105,30 @@ type weighed struct {
 
 // weigh looks words up.
 func (w *wording) weigh(words []string) (map[string]weighed, error) {
-	wanted := make(map[string]bool, len(words))
-	for _, word := range words {
-		wanted[word] = true
-	}
 	found := make(map[string]weighed, len(words))
-	for line := range strings.Lines(w.lines) {
-		word, rest, ok := strings.Cut(line, "\t")
-		if ok && !wanted[word] {
+	for _, word := range words {
+		if _, known := found[word]; known {
 			continue
 		}
-		count, rest, _ := strings.Cut(strings.TrimSuffix(rest, "\n"), " ")
+		line := w.line(word)
+		if line == "" {
+			continue
+		}
+		count, rest, _ := strings.Cut(line, " ")
 		in, err := strconv.Atoi(count)
 		if err != nil || in < 0 {
-			return nil, fmt.Errorf("%q has no reports", line)
+			return nil, fmt.Errorf("%s: %q has no reports", word, line)
 		}
-		of := weighed{rarity: rarity(in, w.reports) * heft(word), weights: make([]float64, len(w.classes))}
+		of := weighed{rarity: rarity(in, w.reports), weights: make([]float64, len(w.classes))}
 		for field := range strings.FieldsSeq(rest) {
 			c, weight, _ := strings.Cut(field, ":")
 			class, err := strconv.Atoi(c)
 			if err != nil || class < 0 || class >= len(w.classes) {
-				return nil, fmt.Errorf("%q: %q is no weight of a class", line, field)
+				return nil, fmt.Errorf("%s: %q: %q is no weight of a class", word, line, field)
 			}
 			units, err := strconv.Atoi(weight)
 			if err != nil {
-				return nil, fmt.Errorf("%q: %w", line, err)
+				return nil, fmt.Errorf("%s: %q: %w", word, line, err)
 			}
 			of.weights[class] = float64(units) * w.unit
 		}
@@ -163,83 +137,61 @@ func (w *wording) weigh(words []string) (map[string]weighed, error) {
 	return found, nil
 }
 
+// line is what stands behind a word in the table, whose lines are in the order of their words.
+func (w *wording) line(word string) string {
+	from, to := 0, len(w.lines) // the beginnings of lines
+	for from < to {
+		middle := from + (to-from)/2
+		middle = strings.LastIndexByte(w.lines[:middle], '\n') + 1
+		middle = max(middle, from)
+		line, _, _ := strings.Cut(w.lines[middle:to], "\n")
+		at, rest, _ := strings.Cut(line, "\t")
+		switch cmp.Compare(at, word) {
+		case 0:
+			return rest
+		case 1:
+			to = middle
+		default:
+			from = middle + len(line) + 1
+		}
+	}
+	return ""
+}
+
 // rarity is how much a word counts that stands in some of all reports, in steps that no machine rounds otherwise.
 func rarity(in, all int) float64 {
 	return math.Round(64*math.Log(float64(all+1)/float64(in+1))) / 64
 }
 
-// likeness is what words say of a text.
+// likeness is what words say of a text: how much its words are those of the reports of each class.
 type likeness struct {
-	class  ID      // whose reports are worded like it, of those of a fault
-	sure   float64 // above 0: rather right than wrong
-	ranked []int   // all classes, that one first, then the likeliest
+	margin []float64 // by class: above 0 where it is one of them
 	words  map[string]weighed
-	none   map[ID]float64 // how much likelier no fault is than a cause
 }
 
 // like judges a report.
 func (w *wording) like(r *report) likeness {
 	found, err := w.weigh(r.features)
-	if err != nil || len(found) == 0 || len(w.classes) <= wordingRelated+1 {
-		return likeness{} // a test excludes the error
+	l := likeness{margin: make([]float64, len(w.classes)), words: found}
+	if err != nil {
+		return l // a test excludes it
 	}
 	length := 0.0
 	for _, of := range found {
 		length += of.rarity * of.rarity
 	}
 	length = math.Sqrt(length)
-	score := make([]float64, len(w.classes))
 	for _, word := range slices.Sorted(maps.Keys(found)) { // in order, so that sums are the same again
 		of := found[word]
 		for c, weight := range of.weights {
-			score[c] += of.rarity / length * weight
+			l.margin[c] += of.rarity / length * weight
 		}
 	}
 	for c, bias := range w.bias {
-		score[c] += float64(bias) * w.unit
-	}
-	l := likeness{words: found}
-	for c := range w.classes {
-		l.ranked = append(l.ranked, c)
-	}
-	slices.SortStableFunc(l.ranked, func(a, b int) int { return cmp.Compare(score[b], score[a]) })
-	first, next, none := -1, math.Inf(-1), math.Inf(-1)
-	for _, c := range l.ranked {
-		switch {
-		case w.faultless(c):
-			none = max(none, score[c])
-		case first < 0:
-			first = c
-		default:
-			next = max(next, score[c])
-		}
-	}
-	if first < 0 {
-		return likeness{}
-	}
-	l.none = map[ID]float64{}
-	for c, id := range w.classes {
-		l.none[id] = none - score[c]
-	}
-	l.class = w.classes[first]
-	l.ranked = slices.Insert(slices.DeleteFunc(l.ranked, func(c int) bool { return c == first }), 0, first)
-	l.sure = sureBias + sureMargin*(score[first]-next) + sureFault*(score[first]-none) + sureKnown*math.Log(float64(len(found)+1)) + sureLines*math.Log(float64(r.lines+1))
-	if !r.aboutGPUs {
-		l.sure += sureSilent
-	}
-	if r.laments {
-		l.sure += sureLament
+		l.margin[c] += float64(bias) * w.unit
 	}
 	return l
 }
-
-// faultless is whether reports of a class have no fault.
-func (w *wording) faultless(class int) bool {
-	return w.classes[class] == wordingNone || w.classes[class] == healthyID
-}
-
-// tells is whether a text is so much like the reports of a fault that it is named.
-func (l likeness) tells(enough float64) bool { return l.class != "" && l.sure >= enough }
 
 // saidLine is a line as its writer meant it, wraps undone, with the very text.
 type saidLine struct {
@@ -254,9 +206,7 @@ type spoken struct {
 	lines []saidLine
 	bytes int
 	long  bool      // too much was said
-	of    []*window // the texts, to see what they are where a cause is to be guessed
-	shown int       // how surely symptoms show the first finding, 0 where there is none
-	heard bool      // it rests on what somebody says alone
+	of    []*window // the texts, to see what they are
 }
 
 // keep takes over the lines of a text that was read to its end, if a person may have written it.
@@ -363,31 +313,31 @@ func isOutput(words []string) bool {
 // wordsOf are the words of a line: lower case, every number the same.
 func wordsOf(line string) []string {
 	var words []string
+	for word := range strings.FieldsFuncSeq(line, notOfWord) {
+		if word = sameNumbers(strings.ToLower(word)); utf8.RuneCountInString(word) <= wordMax {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
+func notOfWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
+
+// sameNumbers writes every number of a word as 0.
+func sameNumbers(word string) string {
 	var b strings.Builder
 	number := false
-	end := func() {
-		if n := utf8.RuneCountInString(b.String()); n > 0 && n <= wordMax {
-			words = append(words, b.String())
-		}
-		b.Reset()
-		number = false
-	}
-	for _, r := range line {
+	for _, r := range word {
+		digit := unicode.IsDigit(r)
 		switch {
-		case unicode.IsDigit(r):
-			if !number {
-				b.WriteByte('0')
-			}
-			number = true
-		case unicode.IsLetter(r) || r == '_':
-			b.WriteRune(unicode.ToLower(r))
-			number = false
-		default:
-			end()
+		case !digit:
+			b.WriteRune(r)
+		case !number:
+			b.WriteByte('0')
 		}
+		number = digit
 	}
-	end()
-	return words
+	return b.String()
 }
 
 // stem takes an ending off a word.
@@ -400,24 +350,53 @@ func stem(word string) string {
 	return word
 }
 
-// features are the words of a line, how longer ones begin, and the pairs of neighbours.
-func features(words []string) []string {
-	out := make([]string, 0, 4*len(words))
+// features are the words of lines, how longer ones begin, the pairs of neighbours, small numbers as they stand, with what
+// stands before them ("xid 79", "error 804"), and names that are made of more than words ("/dev/nvidia0", "--gpus=all").
+func features(lines ...string) []string {
+	var out []string
 	before := ""
-	for _, word := range words {
-		for _, letters := range [...]int{4, 5} {
-			if at, longer := letter(word, letters); longer {
-				out = append(out, word[:at]+"*")
+	for _, line := range lines {
+		for name := range strings.FieldsFuncSeq(line, func(r rune) bool { return notOfWord(r) && !strings.ContainsRune(nameSigns, r) }) {
+			if len(name) >= nameLeast && len(name) <= nameMost && strings.ContainsAny(name, nameSigns) {
+				out = append(out, "~"+sameNumbers(strings.ToLower(name)))
 			}
 		}
-		word = stem(word)
-		out = append(out, word)
-		if before != "" {
-			out = append(out, before+" "+word)
+		for token := range strings.FieldsFuncSeq(line, notOfWord) {
+			token = strings.ToLower(token)
+			word := sameNumbers(token)
+			if utf8.RuneCountInString(word) > wordMax {
+				continue
+			}
+			for _, letters := range [...]int{4, 5} {
+				if at, longer := letter(word, letters); longer {
+					out = append(out, word[:at]+"*")
+				}
+			}
+			word = stem(word)
+			out = append(out, word)
+			if before != "" {
+				out = append(out, before+" "+word)
+			}
+			if n := digits(token); n > 0 && n <= numberMax {
+				out = append(out, "="+token)
+				if before != "" {
+					out = append(out, before+" ="+token)
+				}
+			}
+			before = word
 		}
-		before = word
 	}
 	return out
+}
+
+func digits(word string) int {
+	n := 0
+	for _, r := range word {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	return n
 }
 
 // letter is where the letter after so many begins, if there is one.
@@ -431,19 +410,15 @@ func letter(word string, letters int) (int, bool) {
 	return 0, false
 }
 
-// heft is how much a feature counts beside others: pairs are many, and few of them are ever met again.
-func heft(feature string) float64 {
-	if strings.Contains(feature, " ") {
-		return 0.625
-	}
-	return 1
-}
-
 // report is a text as words judge it.
 type report struct {
-	features           []string
-	lines              int
-	aboutGPUs, laments bool
+	features  []string
+	lines     int
+	spoken    bool // somebody says a sentence
+	listed    bool // there is a tool's output, and nothing in what somebody says is amiss
+	aboutGPUs bool
+	laments   bool
+	complains bool // of what may be NVIDIA's, and does not teach: else nothing is wrong where no symptom says so
 }
 
 // report is all that was said, nil where it is not for words to judge.
@@ -452,86 +427,21 @@ func (s *spoken) report() *report {
 		return nil
 	}
 	r := &report{lines: len(s.lines)}
-	var words []string
-	var text strings.Builder
-	sentences, output, lament := false, false, false
+	var texts []string
+	output, lament := false, false
 	for _, line := range s.lines {
-		of := wordsOf(line.text)
-		words, sentences = append(words, of...), sentences || isSentence(of)
+		texts = append(texts, line.text)
+		r.spoken = r.spoken || isSentence(wordsOf(line.text))
 		for _, raw := range line.raw { // a sentence below a tool's table may look like the table's last line, wrapped
 			of := wordsOf(raw)
 			lament = lament || isSentence(of) && laments().MatchString(raw)
 			output = output || isOutput(of)
 		}
-		text.WriteString(line.text + "\n")
 	}
-	whole := text.String()
-	if !sentences || output && !lament || taught().MatchString(whole) || !complaints().MatchString(whole) || otherVendor().MatchString(whole) && !ownVendor().MatchString(whole) {
-		return nil
-	}
-	r.features, r.aboutGPUs, r.laments = features(words), speaksOfGPUs(whole), laments().MatchString(whole)
+	whole := strings.Join(texts, "\n")
+	r.features, r.listed, r.aboutGPUs, r.laments = features(texts...), output && !lament, speaksOfGPUs(whole), laments().MatchString(whole)
+	r.complains = complaints().MatchString(whole) && !taught().MatchString(whole) && (!otherVendor().MatchString(whole) || ownVendor().MatchString(whole))
 	return r
-}
-
-// likeliest is the answer by the words where they tell, with what symptoms show as related, else that; and none where
-// a cause is only heard, weakly, in what somebody says, and words tell surely that there is no fault.
-func (s *spoken) likeliest(shown Explanation, learnt func() *wording) Explanation {
-	enough, reason := float64(sureEnough), guessUnknown
-	if len(shown.Findings) > 0 {
-		enough, reason = sureAgainst, guessWeak
-	}
-	r := s.report()
-	if r == nil || len(shown.Findings) > 0 && shown.Findings[0].ID == healthyID {
-		return shown // and the table is not even read
-	}
-	if slices.ContainsFunc(s.of, func(w *window) bool { return w.is() != aReport }) {
-		return shown // a page or a program, not somebody's words
-	}
-	w := learnt()
-	l := w.like(r)
-	if len(shown.Findings) > 0 && s.heard && l.none[shown.Findings[0].ID] >= sureNone {
-		return Explanation{SchemaVersion: 1, Findings: []Finding{}, Related: []Finding{}}
-	}
-	if !l.tells(enough) || len(shown.Findings) > 0 && shown.Findings[0].ID == l.class {
-		return shown
-	}
-	f := guessed(l.class, reason, s.telling(l.words, l.ranked[0], l.ranked[1]))
-	f.Title = "Perhaps: " + f.Title
-	e := Explanation{SchemaVersion: 1, Findings: []Finding{f}, Related: []Finding{}}
-	if len(shown.Findings) > 0 {
-		for _, f := range slices.Concat(shown.Findings, shown.Related) {
-			if f.ID != l.class && len(e.Related) < relatedMax {
-				e.Related = append(e.Related, f)
-			}
-		}
-		return e
-	}
-	for _, c := range l.ranked[1 : wordingRelated+1] {
-		if w.faultless(c) {
-			break // what comes after is less likely than that nothing is wrong
-		}
-		e.Related = append(e.Related, guessed(w.classes[c], reason, s.telling(l.words, c, l.ranked[0])))
-	}
-	return e
-}
-
-// guessSays begins the cause of a finding that rests on words, and then comes why it does.
-const (
-	guessSays    = "A guess: "
-	guessUnknown = "no message that is known stands in this text, but reports of this cause are worded like it. "
-	guessWeak    = "there are only weak signs of another cause in this text, and reports of this one are worded like it. "
-)
-
-// guessed is a finding that rests on words and says so.
-func guessed(id ID, reason string, evidence []Evidence) Finding {
-	f := NewFinding(id, evidence...)
-	f.Cause = guessSays + reason + f.Cause
-	decide := "`docker gpu diagnose` on the machine itself, or the error message in full, would tell."
-	if f.Question != "" {
-		decide = f.Question + " " + decide
-	}
-	f.Question = decide
-	return f
 }
 
 // telling are the lines that speak most for one class against another.
@@ -545,14 +455,14 @@ func (s *spoken) telling(words map[string]weighed, class, against int) []Evidenc
 	for i, line := range s.lines {
 		t := told{line: i}
 		most := 0.0
-		for _, word := range features(wordsOf(line.text)) {
+		for _, word := range features(line.text) {
 			of, ok := words[word]
 			if !ok {
 				continue
 			}
 			d := of.rarity * (of.weights[class] - of.weights[against])
 			t.weight += d
-			if d > most && !strings.ContainsAny(word, " 0*") {
+			if d > most && !strings.ContainsAny(word, " 0*=~") {
 				t.word, most = word, d
 			}
 		}

@@ -34,9 +34,10 @@ The text comes from the files named, or from standard input. It may be as long a
 gzip or zstd, wrapped, coloured, and in the middle of other programs' logs. No GPU, engine or host is
 needed. With the id of a cause in place of a file, its page is printed.
 
-Where no message that is known stands in a short text that a person wrote about a GPU, its words are compared
-with those of reports whose cause is known. The likeliest cause is then named as a guess ("Perhaps: …"), with
-the lines that tell most and the question that would decide. Logs and reports without a fault get no guess.`,
+In a text of up to 16 KiB that a person may have pasted, words count beside messages: it is compared with reports
+whose cause is known. Where no message is known, or the words speak for another cause than the messages do, the
+likeliest cause is named as a guess ("Perhaps: …"), with the lines that tell most and the question that would
+decide. Longer logs, pages of documentation and reports without a fault get no guess.`,
 		Example: `  docker logs trainer 2>&1 | docker gpu explain
   docker gpu explain build.log.gz
   docker gpu explain shm-too-small`,
