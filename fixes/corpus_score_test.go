@@ -161,10 +161,13 @@ func TestCorpusInEveryForm(t *testing.T) {
 			}
 		}
 		var plain corpusScore
-		for _, c := range sample {
+		sample = slices.DeleteFunc(sample, func(c corpusCase) bool {
 			got, guess := answer(t, c.plain)
-			plain.count(c, got, guess)
-		}
+			if !guess {
+				plain.count(c, got, guess)
+			}
+			return guess // what words tell, other words hide
+		})
 		for _, form := range slices.Sorted(maps.Keys(corpusForms)) {
 			if form == "escapes" {
 				continue // for texts that are written with escapes

@@ -67,14 +67,15 @@ const (
 
 // candidate is a cause with the signs of it.
 type candidate struct {
-	entry  *Entry
-	signs  []sign
-	weight int  // of the surest sign
-	heard  bool // that one stands in what somebody says
-	reach  int  // the weight up to which it explains others
-	order  int
-	folded []ID
-	guess  *guess // nil: signs show it
+	entry    *Entry
+	signs    []sign
+	weight   int  // of the surest sign
+	heard    bool // that one stands in what somebody says,
+	compared bool // or was no symptom's: two outputs were compared, or a message was cut
+	reach    int  // the weight up to which it explains others
+	order    int
+	folded   []ID
+	guess    *guess // nil: signs show it
 }
 
 // ranked puts what was found in order: causes before their consequences, which are folded, then what shows it most
@@ -95,9 +96,9 @@ func ranked(entries []Entry, signs []sign) []*candidate {
 		}
 		switch {
 		case s.weight > c.weight:
-			c.weight, c.heard = s.weight, heard
+			c.weight, c.heard, c.compared = s.weight, heard, s.symptom < 0
 		case s.weight == c.weight:
-			c.heard = c.heard && heard
+			c.heard, c.compared = c.heard && heard, c.compared || s.symptom < 0
 		}
 		c.reach = max(c.reach, s.weight+slack)
 		c.order = min(c.order, s.order)
@@ -106,8 +107,13 @@ func ranked(entries []Entry, signs []sign) []*candidate {
 	if slices.ContainsFunc(all, told) {
 		all = slices.DeleteFunc(all, func(c *candidate) bool { return !told(c) })
 	}
-	if len(all) > 1 {
-		all = slices.DeleteFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID })
+	if well := slices.IndexFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID }); well >= 0 && len(all) > 1 {
+		surer := func(c *candidate) bool { return c.weight > all[well].weight || c.weight == all[well].weight && c != all[well] }
+		if slices.ContainsFunc(all, surer) {
+			all = slices.Delete(all, well, well+1)
+		} else {
+			all = all[well : well+1] // only facts of the machine beside it
+		}
 	}
 	rest := slices.Clone(all)
 	for _, c := range all {

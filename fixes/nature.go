@@ -61,7 +61,7 @@ var (
 		}
 	})
 	// ranLine is a line that a program wrote as it ran.
-	ranLine = lazy(`^\W{0,2}(\d{4}[-/]\d\d[-/]\d\d[T ]\d|\[ *\d+\.\d{3,}\]|[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d |[IWEF]\d{4} \d\d:|\d\d:\d\d:\d\d[ .,]|time="|Traceback \(most|\[\w+@|[\w.-]+@[\w.-]+:.{0,40}[$#] |(INFO|WARNING|ERROR|CRITICAL)\b[ :])|^\s*File "[^"]+", line \d`)
+	ranLine = lazy(`^\{"(.{0,160}")?(ts|time|timestamp|@timestamp|date|t)": ?"?\d|^\W{0,2}(\d{4}[-/]\d\d[-/]\d\d[T ]\d|\[ *\d+\.\d{3,}\]|[A-Z][a-z]{2} +\d+ \d\d:\d\d:\d\d |[IWEF]\d{4} \d\d:|\d\d:\d\d:\d\d[ .,]|time="|Traceback \(most|\[\w+@|[\w.-]+@[\w.-]+:.{0,40}[$#] |(INFO|WARNING|ERROR|CRITICAL)\b[ :])|^\s*File "[^"]+", line \d`)
 	// printed is an error as it is printed, at the beginning of a line.
 	printed = lazy(`^\s*(> ?|# ?|[\x60\"]|//+ ?)?([\w.]*(Error|Exception): \S|(?i:docker: |nvidia-container-cli: |error( response from daemon|\[\w+\])?: |fatal: |failed to |cannot |could not |unable to |E: |modprobe: |NVRM: |\w+: error: ))|^\s*=> ERROR`)
 	// code is a line of a program's source.

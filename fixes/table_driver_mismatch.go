@@ -121,6 +121,7 @@ var tableDriverMismatch = []Entry{
 		Explains: []ID{"cuda-driver-too-old"},
 		packed: "" +
 			"76\t(Installed|current|found) driver:? (version )?(3\\d\\d|4\\d\\d|5[0-2]\\d|53[0-4])\\.\\d\t\tunsupported driver range|minimum .{0,40}requirement|is unsupported or has known issues\t\t!currentdriver !founddriver !installeddriver\v" +
+			"70\t(does not|does ?n.?t) support the required nvenc API\t\t(^|[^\\d.])(3[5-9]\\d|4\\d\\d|5[0-2]\\d|53[0-4])\\.\\d{2,3}(\\.\\d{2})?(\\s*$|[^\\d. ]| [^o\\n])\t\t!supporttherequirednvencapi\v" +
 			"50\tCannot get pointer to nvml\\w+ from\t\t\t\t!cannotgetpointertonvml\v" +
 			"52\t(older than|below|before|pre-?|at least|minimum|requires?|needs?|>=) ?(the )?(supported |driver |release |version |branch |r)*535\\b.{0,60}\tbrand=\tdriver\tinsufficient|unsatisfied|unsupported toolchain|nvenc|Driver Release|too old \\(found\t!535\v" +
 			"50\tNVMLError_FunctionNotFound|NVML_ERROR_FUNCTION_NOT_FOUND|undefined symbol: nvml\\w+|nvml\\w*.{0,40}Function Not Found|Function Not Found.{0,40}nvml\t\t\tversion mismatch\t!_error_function_not_found !functionnotfound !undefinedsymbol:nvml\v" +

@@ -12,27 +12,27 @@ import (
 // named if words are sure of it: how sure they must be was learnt by logistic regression from what told right answers from
 // all else. Both were learnt from reports that neither the words nor the symptoms had been made from.
 const (
-	shareWords   = 6.75  // of a cause's margin
-	shareFirst   = 1.55  // for the cause that symptoms show first,
-	shareWeight  = 0.035 // and for a point of the weight of what shows it
-	shareHealthy = 2     // for that all is well,
-	shareWell    = 2.5   // where symptoms show that,
-	shareNone    = -2.7  // and for that there is no fault
-	likelyEnough = 0.5   // the chance from which words change what symptoms show
-	vetoed       = 60    // the weight of symptoms up to which words can say that there is no fault
+	shareWords   = 5.9  // of a cause's margin
+	shareFirst   = 3.2  // for the cause that symptoms show first
+	shareHealthy = 4.5  // for that all is well,
+	shareWell    = 2.6  // where symptoms show that,
+	shareNone    = -0.6 // and for that there is no fault
+	likelyEnough = 0.4  // the chance from which another cause is named than symptoms show,
+	likelyNone   = 0.7  // and from which there is none
+	vetoed       = 50   // the weight of symptoms up to which there can be none
 
-	sureEnough  = 1.5
-	sureBias    = -3.4
-	sureMargin  = -0.2
-	sureDoubt   = 3.4   // for a margin below 0
-	sureNext    = 0.9   // for the distance to the next cause
-	sureNone    = -2.4  // for the margin of there being no fault
-	sureKnown   = 0.92  // for e times as many known words,
-	sureLines   = -0.81 // and lines
-	sureSilent  = -1.2  // where nobody says a sentence,
-	sureListed  = -0.3  // or nothing that is amiss beside a tool's output,
-	sureAside   = -0.3  // of GPUs nothing is said,
-	sureContent = -0.3  // and nothing is amiss
+	sureEnough  = 1.75
+	sureBias    = -1.9
+	sureMargin  = -0.35
+	sureDoubt   = 3.6   // for a margin below 0
+	sureNext    = 0.95  // for the distance to the next cause
+	sureNone    = -2.2  // for the margin of there being no fault
+	sureKnown   = 0.32  // for e times as many known words,
+	sureLines   = -0.82 // and lines
+	sureSilent  = -0.8  // where nobody says a sentence,
+	sureListed  = -0.5  // or nothing that is amiss beside a tool's output,
+	sureAside   = -0.2  // of GPUs nothing is said,
+	sureContent = -0.2  // and nothing is amiss
 
 	guessedRelated = 2 // the next likely causes that are told
 	knownLeast     = 3 // words that must be known
@@ -60,21 +60,29 @@ func (s *spoken) weigh(shown []*candidate, learnt func() *wording) []*candidate 
 		return s.guess(w, l, r)
 	}
 	first := shown[0]
+	if first.compared {
+		return shown // what two outputs say of each other is no matter of words
+	}
 	chance := w.chances(l, first)
 	likeliest, most := 0, 0.0
+	hearsay := first.heard && first.weight <= vetoed && !slices.ContainsFunc(s.of, func(w *window) bool { return w.beside })
 	for class, p := range chance {
-		if w.faultless(class) && first.weight > vetoed && first.entry.ID != healthyID {
-			continue
+		if w.faultless(class) && w.classes[class] != first.entry.ID && !hearsay {
+			continue // much that is well stands beside what is not
 		}
 		if p > most {
 			likeliest, most = class, p
 		}
 	}
 	id := w.classes[likeliest]
-	if id == first.entry.ID || most < likelyEnough {
-		return shown
+	enough := likelyEnough
+	if w.faultless(likeliest) {
+		enough = likelyNone
 	}
-	if id == wordingNone {
+	switch {
+	case id == first.entry.ID, most < enough, id == wordingNone && first.entry.ID == healthyID:
+		return shown
+	case id == wordingNone:
 		return nil
 	}
 	if at := slices.IndexFunc(shown, func(c *candidate) bool { return c.entry.ID == id }); at >= 0 {
@@ -138,7 +146,7 @@ func (w *wording) chances(l likeness, first *candidate) []float64 {
 		case id == healthyID && first.entry.ID == id:
 			z += shareHealthy + shareWell
 		case id == first.entry.ID:
-			z += shareFirst + shareWeight*float64(first.weight)
+			z += shareFirst
 		case id == healthyID:
 			z += shareHealthy
 		case id == wordingNone:

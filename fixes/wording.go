@@ -217,7 +217,12 @@ func (s *spoken) keep(w *window) {
 	}
 	s.bytes += len(w.buf)
 	s.of = append(s.of, w)
+	parts := w.parts()
+	only := !slices.ContainsFunc(parts, func(part int8) bool { return part != aside })
 	for i := 0; i < len(w.lines); i++ {
+		if parts[i] == aside && !only {
+			continue // another one's guess is not what happened
+		}
 		line := saidLine{source: w.source, number: w.lines[i].number}
 		var text strings.Builder
 		for {
@@ -262,7 +267,7 @@ var aboutGPUs = lazy(`(?i)gpu|nvidia|cuda|cudnn|nvml|nvenc|nvdec|nccl|geforce|qu
 var (
 	otherVendor = lazy(`(?im)` + otherVendors + `|\bhip\b|\bsycl\b`)
 	ownVendor   = lazy(`(?im)` + nvidia)
-	taught      = lazy(`(?im)` + teaching + `|` + otherQuestion)
+	taught      = lazy(`(?im)` + teaching + `|` + otherQuestion + `|^#+ \[?v?\d+\.\d`)
 )
 
 // lamented are words that say themselves that something is amiss.
