@@ -108,7 +108,9 @@ func ranked(entries []Entry, signs []sign) []*candidate {
 		all = slices.DeleteFunc(all, func(c *candidate) bool { return !told(c) })
 	}
 	if well := slices.IndexFunc(all, func(c *candidate) bool { return c.entry.ID == healthyID }); well >= 0 && len(all) > 1 {
-		surer := func(c *candidate) bool { return c.weight > all[well].weight || c.weight == all[well].weight && c != all[well] }
+		surer := func(c *candidate) bool {
+			return c.weight > all[well].weight || c.weight == all[well].weight && c != all[well]
+		}
 		if slices.ContainsFunc(all, surer) {
 			all = slices.Delete(all, well, well+1)
 		} else {

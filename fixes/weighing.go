@@ -12,27 +12,27 @@ import (
 // named if words are sure of it: how sure they must be was learnt by logistic regression from what told right answers from
 // all else. Both were learnt from reports that neither the words nor the symptoms had been made from.
 const (
-	shareWords   = 5.9  // of a cause's margin
-	shareFirst   = 3.2  // for the cause that symptoms show first
-	shareHealthy = 4.5  // for that all is well,
-	shareWell    = 2.6  // where symptoms show that,
-	shareNone    = -0.6 // and for that there is no fault
-	likelyEnough = 0.4  // the chance from which another cause is named than symptoms show,
-	likelyNone   = 0.7  // and from which there is none
-	vetoed       = 50   // the weight of symptoms up to which there can be none
+	shareWords   = 5.3   // of a cause's margin
+	shareFirst   = 3.5   // for the cause that symptoms show first
+	shareHealthy = 4.2   // for that all is well,
+	shareWell    = 3.1   // where symptoms show that,
+	shareNone    = -0.35 // and for that there is no fault
+	likelyEnough = 0.4   // the chance from which another cause is named than symptoms show,
+	likelyNone   = 0.5   // and from which there is none
+	vetoed       = 50    // the weight of symptoms up to which there can be none
 
 	sureEnough  = 1.75
-	sureBias    = -1.9
-	sureMargin  = -0.35
-	sureDoubt   = 3.6   // for a margin below 0
-	sureNext    = 0.95  // for the distance to the next cause
-	sureNone    = -2.2  // for the margin of there being no fault
-	sureKnown   = 0.32  // for e times as many known words,
-	sureLines   = -0.82 // and lines
-	sureSilent  = -0.8  // where nobody says a sentence,
-	sureListed  = -0.5  // or nothing that is amiss beside a tool's output,
-	sureAside   = -0.2  // of GPUs nothing is said,
-	sureContent = -0.2  // and nothing is amiss
+	sureBias    = -1.25
+	sureMargin  = -0.5
+	sureDoubt   = 3.5   // for a margin below 0
+	sureNext    = 1.05  // for the distance to the next cause
+	sureNone    = -2.1  // for the margin of there being no fault
+	sureKnown   = 0.33  // for e times as many known words,
+	sureLines   = -1.3  // and lines
+	sureSilent  = -1.3  // where nobody says a sentence,
+	sureListed  = -0.4  // or nothing that is amiss beside a tool's output,
+	sureAside   = -0.1  // of GPUs nothing is said,
+	sureContent = -0.35 // and nothing is amiss
 
 	guessedRelated = 2 // the next likely causes that are told
 	knownLeast     = 3 // words that must be known
@@ -65,7 +65,7 @@ func (s *spoken) weigh(shown []*candidate, learnt func() *wording) []*candidate 
 	}
 	chance := w.chances(l, first)
 	likeliest, most := 0, 0.0
-	hearsay := first.heard && first.weight <= vetoed && !slices.ContainsFunc(s.of, func(w *window) bool { return w.beside })
+	hearsay := first.heard && first.weight <= vetoed && !slices.ContainsFunc(s.of, func(w *window) bool { return w.beside || w.hasPasted })
 	for class, p := range chance {
 		if w.faultless(class) && w.classes[class] != first.entry.ID && !hearsay {
 			continue // much that is well stands beside what is not

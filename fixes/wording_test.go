@@ -171,7 +171,7 @@ func TestWordingIsCurrent(t *testing.T) {
 		if err := os.WriteFile(wordingLearnt, []byte(all), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression))
+		e, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithWindowSize(1<<20))
 		if err != nil {
 			t.Fatal(err)
 		}
