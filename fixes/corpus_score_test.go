@@ -25,7 +25,7 @@ type corpusFloor struct {
 }
 
 var corpusFloors = map[string]corpusFloor{
-	"dev":  {first: 98, right: 99.5, falseAlarms: 0},
+	"dev":  {first: 98, right: 99.3, falseAlarms: 0},
 	"held": {first: 96, right: 97.5, falseAlarms: 10},
 }
 
