@@ -19,7 +19,7 @@ const (
 	shareNone    = -0.35 // and for that there is no fault
 	likelyEnough = 0.4   // the chance from which another cause is named than symptoms show,
 	likelyNone   = 0.5   // and from which there is none
-	vetoed       = 50    // the weight of symptoms up to which there can be none
+	vetoed       = 50    // the weight of what is only heard up to which there can be none
 
 	sureEnough  = 1.75
 	sureBias    = -1.25
