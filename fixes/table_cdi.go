@@ -37,7 +37,7 @@ var tableCdi = []Entry{
 			"62\truntime\\.nvidia\\.com/gpu\t\tunresolvable|fail|error\t\t!runtime.nvidia.com/gpu\v" +
 			"60\tfailed to create (the |an )?automatic CDI modifier\t\t\t\t!failedtocreateanautomaticcdimodifier 0utomaticcdimodifier /theautomaticcdimodifier\v" +
 			"56\tfailed to construct device spec generators|failed to create (device |edits |common )?(CDI specs?|edits)|failed to get (common edits|device specs?) for CDI\t\t\t\t!toconstructdevicespecgenerators $reatecdispec *ommoncdispec /edits )devicecdispec /edits )edits #getcommoneditsforcdi &devicespecforcdi 0sforcdi\v" +
-			"54/3\tnvidia-ctk cdi generate.{0,300}(fail|error)\tError response from daemon|Ignoring error|init nvsandboxutils\t\t\t!nvidia-ctkcdigenerate\v" +
+			"54/3\tnvidia-ctk cdi generate.{0,300}(fail|error)\tError response from daemon|Ignoring error|init nvsandboxutils\t\tGenerated CDI spec with version\t!nvidia-ctkcdigenerate\v" +
 			"46\tfailed to (create|initiali[sz]e|load|construct) (CDI|nvcdi|cdi library)\\w*.{0,80}\tFailed to inject\tnvidia\t\t!failedtoconstructcdi 2nvcdi *reatecdi /nvcdi )initialisecdi 3nvcdi 1zecdi 3nvcdi )loadcdi -nvcdi\v" +
 			"60\tnvidia-cdi-refresh\\.(service|path).{0,80}(fail|error|exit)\t\t\t\t!nvidia-cdi-refresh.path 4service\v" +
 			"58\tfailed to (create|get) .{0,40}(discoverer|edits) .{0,120}(driver (files|libraries|version)|common)\t\t\t\t!failedtocreate )get\v" +
