@@ -26,7 +26,7 @@ type corpusFloor struct {
 
 var corpusFloors = map[string]corpusFloor{
 	"dev":  {first: 98, right: 99.3, falseAlarms: 0},
-	"held": {first: 96, right: 97.5, falseAlarms: 8},
+	"held": {first: 96, right: 97.2, falseAlarms: 10},
 }
 
 // A form may cost so many percent of the answers, and make so many false alarms more than the plain text.
