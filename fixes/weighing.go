@@ -61,7 +61,7 @@ func (s *spoken) weigh(shown []*candidate, learnt func() *wording) []*candidate 
 	}
 	first := shown[0]
 	if first.compared {
-		return shown // what two outputs say of each other is no matter of words
+		return shown // what two outputs say of each other, or half a message says, is no matter of words
 	}
 	chance := w.chances(l, first)
 	likeliest, most := 0, 0.0
@@ -120,7 +120,7 @@ func (r *report) sure(l likeness, first, next int, w *wording) float64 {
 		}
 	}
 	z := sureBias + sureMargin*l.margin[first] + sureDoubt*min(l.margin[first], 0) + sureNext*(l.margin[first]-l.margin[next]) + sureNone*none +
-		sureKnown*math.Log(float64(len(l.words)+1)) + sureLines*math.Log(float64(r.lines+1))
+		sureKnown*math.Log(float64(len(l.words)+1)) + sureLines*math.Log(float64(len(r.lines)+1))
 	for _, that := range [...]struct {
 		is    bool
 		share float64

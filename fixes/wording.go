@@ -103,8 +103,8 @@ type weighed struct {
 	weights []float64 // by class
 }
 
-// weigh looks words up.
-func (w *wording) weigh(words []string) (map[string]weighed, error) {
+// lookUp is what the table knows of words.
+func (w *wording) lookUp(words []string) (map[string]weighed, error) {
 	found := make(map[string]weighed, len(words))
 	for _, word := range words {
 		if _, known := found[word]; known {
@@ -171,7 +171,7 @@ type likeness struct {
 
 // like judges a report.
 func (w *wording) like(r *report) likeness {
-	found, err := w.weigh(r.features)
+	found, err := w.lookUp(features(r.lines...))
 	l := likeness{margin: make([]float64, len(w.classes)), words: found}
 	if err != nil {
 		return l // a test excludes it
@@ -417,8 +417,7 @@ func letter(word string, letters int) (int, bool) {
 
 // report is a text as words judge it.
 type report struct {
-	features  []string
-	lines     int
+	lines     []string
 	spoken    bool // somebody says a sentence
 	listed    bool // there is a tool's output, and nothing in what somebody says is amiss
 	aboutGPUs bool
@@ -431,11 +430,10 @@ func (s *spoken) report() *report {
 	if s.long || len(s.lines) == 0 {
 		return nil
 	}
-	r := &report{lines: len(s.lines)}
-	var texts []string
+	r := &report{}
 	output, lament := false, false
 	for _, line := range s.lines {
-		texts = append(texts, line.text)
+		r.lines = append(r.lines, line.text)
 		r.spoken = r.spoken || isSentence(wordsOf(line.text))
 		for _, raw := range line.raw { // a sentence below a tool's table may look like the table's last line, wrapped
 			of := wordsOf(raw)
@@ -443,8 +441,8 @@ func (s *spoken) report() *report {
 			output = output || isOutput(of)
 		}
 	}
-	whole := strings.Join(texts, "\n")
-	r.features, r.listed, r.aboutGPUs, r.laments = features(texts...), output && !lament, speaksOfGPUs(whole), laments().MatchString(whole)
+	whole := strings.Join(r.lines, "\n")
+	r.listed, r.aboutGPUs, r.laments = output && !lament, speaksOfGPUs(whole), laments().MatchString(whole)
 	r.complains = complaints().MatchString(whole) && !taught().MatchString(whole) && (!otherVendor().MatchString(whole) || ownVendor().MatchString(whole))
 	return r
 }

@@ -252,7 +252,7 @@ func TestLearn(t *testing.T) {
 		"Eight workers, and the loader dies.": "shm-too-small", "Hot as the summer, slow as ever.": "thermal-throttled",
 		"The newsletter has a page.": wordingNone, "An empty list.": healthyID,
 	} {
-		l := w.like(&report{features: features(text)})
+		l := w.like(&report{lines: []string{text}})
 		for c, id := range w.classes {
 			if margin := l.margin[c]; (id == want) != (margin > 0) {
 				t.Errorf("%q: %.2f for %s", text, margin, id)
@@ -267,7 +267,7 @@ func TestParseWording(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, err := w.weigh([]string{"w", "other"})
+	found, err := w.lookUp([]string{"w", "other"})
 	if err != nil || len(found) != 1 || !slices.Equal(found["w"].weights, []float64{-0.03, 0.04}) || found["w"].rarity != rarity(2, 9) {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -286,13 +286,13 @@ func TestParseWording(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found, err := w.weigh([]string{"w"}); err == nil {
+		if found, err := w.lookUp([]string{"w"}); err == nil {
 			t.Errorf("%s: %v", name, found)
 		}
 	}
 }
 
-// Every line of the table is one that weigh reads.
+// Every line of the table is one that lookUp reads.
 func TestWordingParses(t *testing.T) {
 	w := learntWording()
 	var words []string
@@ -300,7 +300,7 @@ func TestWordingParses(t *testing.T) {
 		word, _, _ := strings.Cut(line, "\t")
 		words = append(words, word)
 	}
-	found, err := w.weigh(words)
+	found, err := w.lookUp(words)
 	if err != nil || len(found) != len(words) || len(words) < 5000 {
 		t.Errorf("%d of %d words: %v", len(found), len(words), err)
 	}
